@@ -1,0 +1,34 @@
+"""PID 1 for Linux containers, with a control socket opened outside the root.
+
+Importing this package loads nothing but itself: the public names are fetched on
+first use, because a process that only wants one of them pays for no other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pyinit.container.launch import Container, launch
+    from pyinit.spec import ContainerSpec, ServiceSpec
+
+__all__ = ["Container", "ContainerSpec", "ServiceSpec", "__version__", "launch"]
+
+_HOME = {
+    "Container": "pyinit.container.launch",
+    "ContainerSpec": "pyinit.spec",
+    "ServiceSpec": "pyinit.spec",
+    "launch": "pyinit.container.launch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module 'pyinit' has no attribute {name!r}") from None
+    from importlib import import_module
+
+    return getattr(import_module(module), name)
