@@ -1,0 +1,52 @@
+# Everything runs on a fresh Debian or Ubuntu with python3, git and make; the rest is fetched.
+# As root, `make test` installs the Debian packages that tests need (tools/packages.sh says
+# which and why) and starts none of their services; otherwise such tests are skipped, by name.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+py := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run-venv demo test packages lint bench test-vm docs pins clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+venv: ## make .venv with everything for development, from pinned packages
+	@PYTHON=$(PYTHON) tools/venv.sh dev
+
+run-venv:
+	@PYTHON=$(PYTHON) tools/venv.sh run
+
+demo: run-venv ## a container from start to end: run, exec, ps, stats, stop
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" sh examples/demo.sh
+
+lint: venv ## ruff and mypy
+	$(py) -m ruff check .
+	$(py) -m ruff format --check .
+	$(py) -m mypy
+
+test: venv packages lint ## lint, then all tests (PYTEST_ARGS picks some)
+	$(py) -m pytest $(PYTEST_ARGS)
+
+packages: ## as root: install the Debian packages that tests need
+	@tools/packages.sh install test
+
+bench: venv ## measure, against the peers where they are installed
+	@tools/packages.sh install bench
+	$(py) -m pytest tests/bench -o python_files='bench_*.py' $(PYTEST_ARGS)
+
+test-vm: venv ## the tests that need a full Debian kernel, in a software-emulated machine
+	@tools/packages.sh install test vm
+	$(py) -m tests.support.vng $(PYTEST_ARGS)
+
+docs: venv ## check that the pages of docs/ hang together
+	$(py) tools/check_docs.py
+
+pins: ## write requirements/*.txt anew from pyproject.toml (PINS=--upgrade for the newest)
+	@tools/pins.sh $(PINS)
+
+clean: ## remove what the other targets made in this folder
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks build dist
+	rm -rf .coverage .coverage.* *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
