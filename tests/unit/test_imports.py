@@ -108,11 +108,10 @@ def test_ctypes_only_where_the_kernel_is_called(name: str) -> None:
 
 def waits(path: Path) -> Iterator[int]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute) and node.attr in WAITERS:
-            if isinstance(node.value, ast.Name) and node.value.id == "os":
+        match node:
+            case ast.Attribute(value=ast.Name(id="os"), attr=attribute) if attribute in WAITERS:
                 yield node.lineno
-        elif isinstance(node, ast.ImportFrom) and node.module == "os":
-            if WAITERS & {alias.name for alias in node.names}:
+            case ast.ImportFrom(module="os") if WAITERS & {alias.name for alias in node.names}:
                 yield node.lineno
 
 
