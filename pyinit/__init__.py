@@ -1,18 +1,20 @@
 """PID 1 for Linux containers, with a control socket opened outside the root.
 
-Importing this package loads nothing but itself: the public names are fetched on
-first use, because a process that only wants one of them pays for no other.
+Importing this package loads nothing but itself, not even `typing`: the public names are
+fetched on first use, because a process that only wants one of them pays for no other.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-__version__ = "0.1.0"
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyinit.container.launch import Container, launch
     from pyinit.spec import ContainerSpec, ServiceSpec
+
+__version__ = "0.1.0"
 
 __all__ = ["Container", "ContainerSpec", "ServiceSpec", "__version__", "launch"]
 
