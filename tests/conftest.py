@@ -1,0 +1,41 @@
+"""Applies the markers root, package and vm, and forbids skips under PYINIT_MUST_RUN=1."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.support import probe
+from tests.support.leaks import leaves_nothing
+
+__all__ = ["leaves_nothing"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root"):
+        probe.require_root()
+    for marker in item.iter_markers("package"):
+        probe.require_package(*marker.args)
+
+
+def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if probe.MUST_RUN and report.skipped and not hasattr(report, "wasxfail"):
+        where = report.longrepr
+        reason = where[2] if isinstance(where, tuple) else str(where)
+        report.outcome = "failed"
+        report.longrepr = f"PYINIT_MUST_RUN=1 forbids skips. {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    forbid_skip(report)
+    return report
