@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyinit.spec.order import cycles, predecessors, reverse, waves
@@ -29,6 +29,7 @@ def test_waves_wait_for_earlier_ones_only() -> None:
     assert waves(graph) == [("log",), ("db",), ("web",)]
 
 
+@settings(deadline=None)
 @given(GRAPHS)
 def test_every_service_is_in_one_wave_after_all_it_waits_for_or_there_is_a_cycle(
     graph: dict[str, tuple[list[str], list[str], list[str]]],
@@ -40,6 +41,7 @@ def test_every_service_is_in_one_wave_after_all_it_waits_for_or_there_is_a_cycle
     assert (len(order) == len(found)) == (not list(cycles(services(graph))))
 
 
+@settings(deadline=None)
 @given(GRAPHS)
 def test_a_cycle_is_a_way_along_the_edges(
     graph: dict[str, tuple[list[str], list[str], list[str]]],
@@ -50,6 +52,7 @@ def test_a_cycle_is_a_way_along_the_edges(
             assert earlier in found[later]
 
 
+@settings(deadline=None)
 @given(GRAPHS)
 def test_reversing_twice_changes_nothing(
     graph: dict[str, tuple[list[str], list[str], list[str]]],

@@ -3,7 +3,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyinit.spec import units
@@ -82,6 +82,7 @@ def test_a_bad_signal_is_named(value: object) -> None:
         units.signal_number(value)
 
 
+@settings(deadline=None)
 @given(st.integers(1, signal.SIGRTMAX))
 def test_every_signal_has_a_name_that_leads_back(number: int) -> None:
     name = units.signal_name(number)
