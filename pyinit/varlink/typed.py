@@ -15,7 +15,8 @@ import msgspec
 
 from pyinit.errors import ProtocolError, UsageError
 from pyinit.varlink.depth import check_depth
-from pyinit.varlink.envelope import Call, ErrorReply, Reply
+from pyinit.varlink.envelope import Call, Reply
+from pyinit.varlink.faults import InvalidParameter
 
 T = TypeVar("T")
 
@@ -87,16 +88,13 @@ def decode_reply(data: bytes) -> Reply:
 def decode_parameters(raw: msgspec.Raw, wanted: type[T]) -> T:
     """The parameters as `wanted`, a Struct.
 
-    Raises ErrorReply `org.varlink.service.InvalidParameter`, which names the parameter; the
-    message says what was wrong with it.
+    Raises InvalidParameter with the parameter's name; its message says what was wrong.
     """
     try:
         return msgspec.json.decode(raw, type=wanted)
     except _MALFORMED as error:
         message = str(error)
-        raise ErrorReply(
-            "org.varlink.service.InvalidParameter", {"parameter": _culprit(message)}, message
-        ) from None
+        raise InvalidParameter(_culprit(message), message) from None
 
 
 def _decode(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
