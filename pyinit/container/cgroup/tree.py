@@ -1,0 +1,201 @@
+"""A container's groups in one hierarchy: `<base>/pyinit/<name>` with `init` and `payload`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyinit.errors import InUse, SystemFault, Unsupported
+from pyinit.linux.cgroups import Group, UnifiedGroup, open_group, read_at, write_at
+
+from . import layout
+from .discovery import Hierarchy
+
+SHARED = "-"
+"""The mark of a group that several containers lie under."""
+
+LEAVES = ("init", "payload")
+_ATTEMPTS = 10
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The groups of one container in one hierarchy, open. `path` is that of `top`."""
+
+    hierarchy: Hierarchy
+    path: str
+    top: Group
+    init: Group
+    payload: Group
+
+    def close(self) -> None:
+        for group in (self.top, self.init, self.payload):
+            group.close()
+
+
+def make(hierarchy: Hierarchy, base: str, name: str) -> Tree:
+    """Make the groups for the container `name` below the group `base`.
+
+    Raises InUse when there is one of that name, Unsupported when `base` may not be
+    written, SystemFault for anything else; nothing is left behind then.
+    """
+    path = layout.container(base, name)
+    try:
+        top = _make_top(hierarchy, path)
+    except FileExistsError:
+        raise InUse(f"cgroup {path} exists: run `pyinit-ctl gc`, or take another name") from None
+    except OSError as error:
+        raise refused(path, error) from None
+    with contextlib.ExitStack() as stack:
+        stack.callback(unmake, path)
+        stack.callback(top.close)
+        try:
+            init, payload = (stack.enter_context(top.make_child(leaf)) for leaf in LEAVES)
+            for group in (init, payload):
+                _inherit_cpuset(hierarchy, top, group)
+        except OSError as error:
+            raise refused(path, error) from None
+        stack.pop_all()
+    return Tree(hierarchy, path, top, init, payload)
+
+
+def reopen(hierarchy: Hierarchy, path: str) -> Tree:
+    """Open groups made earlier. Raises OSError."""
+    with contextlib.ExitStack() as stack:
+        top = stack.enter_context(open_group(path))
+        init, payload = (stack.enter_context(top.open_child(leaf)) for leaf in LEAVES)
+        stack.pop_all()
+    return Tree(hierarchy, path, top, init, payload)
+
+
+def refused(path: str, error: OSError) -> Unsupported | SystemFault:
+    """What to raise for an OSError met while making the group `path`."""
+    if error.errno not in _REFUSED:
+        return SystemFault(f"make cgroup {path}", error)
+    way = "name a group that you own with --cgroup-parent, or run without limits"
+    return Unsupported(f"cgroup {path} can't be made ({error.strerror}): {way}")
+
+
+def unmake(path: str) -> None:
+    """Remove the empty groups of one container, and shared ones above that this leaves empty.
+
+    Raises OSError: EBUSY while a process is in one.
+    """
+    above, name = os.path.split(path)
+    try:
+        with open_group(above) as shared:
+            shared.remove_tree(name)
+    except FileNotFoundError:
+        return
+    _remove_shared(above)
+
+
+def _remove_shared(path: str) -> None:
+    with contextlib.suppress(OSError):  # used by another container, or gone already
+        while _is_shared(path):
+            Path(path).rmdir()
+            path = os.path.dirname(path)
+
+
+def _is_shared(path: str) -> bool:
+    with open_group(path) as group:
+        return group.owner() == SHARED
+
+
+def _make_top(hierarchy: Hierarchy, path: str) -> Group:
+    for _ in range(_ATTEMPTS):
+        _make_shared(hierarchy, os.path.dirname(path))
+        try:
+            os.mkdir(path)
+        except FileNotFoundError:
+            continue  # the last container there went, and took the shared group with it
+        except OSError:
+            _remove_shared(os.path.dirname(path))
+            raise
+        return _opened(hierarchy, path, os.path.basename(path))
+    raise FileNotFoundError(errno.ENOENT, "others keep removing the group above", path)
+
+
+def _make_shared(hierarchy: Hierarchy, path: str) -> None:
+    """Make the groups above a container's that are missing, each marked as shared."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for group in reversed(missing):
+        try:
+            os.mkdir(group)
+        except FileExistsError:
+            continue
+        except OSError:
+            _remove_shared(os.path.dirname(group))
+            raise
+        _opened(hierarchy, group, SHARED).close()
+
+
+def _opened(hierarchy: Hierarchy, path: str, owner: str) -> Group:
+    """Open and mark the group just made at `path`, or remove it again."""
+    try:
+        group = open_group(path)
+        try:
+            group.mark(owner)
+            if "cpuset" in hierarchy.controllers:
+                with open_group(os.path.dirname(path)) as above:
+                    _inherit_cpuset(hierarchy, above, group)
+        except BaseException:
+            group.close()
+            raise
+    except BaseException:
+        os.rmdir(path)
+        raise
+    return group
+
+
+def _inherit_cpuset(hierarchy: Hierarchy, above: Group, group: Group) -> None:
+    """On v1 a new cpuset has no CPU and no memory node, and nothing can be attached to it."""
+    if hierarchy.unified or "cpuset" not in hierarchy.controllers:
+        return
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        if not read_at(group.descriptor, file).strip():
+            write_at(group.descriptor, file, read_at(above.descriptor, file).strip())
+
+
+def enable(tree: Tree, wanted: frozenset[str]) -> OSError | None:
+    """Hand the controllers `wanted` down to the groups in `top`, as far as the kernel lets us.
+
+    v2 only: from the mount's root each group must pass a controller on. Gives the first
+    refusal; EBUSY means that processes live in a group above, which v2 does not allow.
+    """
+    first = None
+    for path in _chain(tree.hierarchy.mountpoint, tree.path):
+        try:
+            with open_group(path) as group:
+                assert isinstance(group, UnifiedGroup)
+                _enable_in(group, wanted)
+        except OSError as error:
+            first = first or OSError(error.errno, error.strerror, path)
+    return first
+
+
+def _enable_in(group: UnifiedGroup, wanted: frozenset[str]) -> None:
+    enabled = set(read_at(group.descriptor, "cgroup.subtree_control").split())
+    first = None
+    for controller in sorted(wanted & group.available() - enabled):
+        try:
+            group.enable(controller)
+        except OSError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
+def _chain(mountpoint: str, path: str) -> list[str]:
+    """The groups from the mount's root down to `path`."""
+    chain = [path]
+    while chain[-1] != mountpoint:
+        chain.append(os.path.dirname(chain[-1]))
+    return chain[::-1]
