@@ -123,8 +123,10 @@ class _Match:
                 yield from self._field(f"{place}.{field.name}", field, here[field.name], found)
             else:
                 yield f"{place}.{field.name}: in the definition only"
-        for name in here.keys() - {field.name for field in record.fields}:
-            yield f"{place}.{name}: in the code only"
+        known = {field.name for field in record.fields}
+        for name in here:
+            if name not in known:
+                yield f"{place}.{name}: in the code only"
 
     def _field(
         self, place: str, field: Field, found: inspect.Field, struct: inspect.StructType

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from os.path import dirname, join
 
 import msgspec
@@ -41,14 +41,15 @@ class Description(msgspec.Struct, frozen=True):
 
 
 class Service:
-    """Introspection of pyinit in `version`, with these interfaces besides this one.
+    """Introspection of pyinit in `version`.
 
-    The definitions are read here, once: in PID 1 there is nothing to read later.
+    `definitions` has the text of each interface under its name; `org.varlink.service` itself
+    is added. Everything is read here, once: in PID 1 there is nothing to read later.
     """
 
-    def __init__(self, version: str, interfaces: Iterable[str]) -> None:
+    def __init__(self, version: str, definitions: Mapping[str, str]) -> None:
         self._version = version
-        self._texts = {name: definition(name) for name in (NAME, *interfaces)}
+        self._texts = {NAME: definition(NAME), **definitions}
 
     def answer(self, method: str, parameters: msgspec.Raw) -> Info | Description:
         """The parameters of the reply to `method`, a full name in `org.varlink.service`.

@@ -25,8 +25,12 @@ def plain(parameters: Any) -> Any:
 
 unicode = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 63) - 1) | unicode
-values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(unicode, inner))
-parameters = st.dictionaries(unicode, values, max_size=4)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(unicode, inner, max_size=3),
+    max_leaves=8,
+)
+parameters = st.dictionaries(unicode, values, max_size=3)
 flags = st.sampled_from([{}, {"more": True}, {"oneway": True}, {"upgrade": True}])
 near_envelope = st.text('{}[]",:01 e"').map(
     lambda t: t.replace("e", '"error":').replace("1", '"method":').encode()

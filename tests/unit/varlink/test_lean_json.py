@@ -21,7 +21,11 @@ scalars = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | unicode
 )
-values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(unicode, inner))
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(unicode, inner, max_size=3),
+    max_leaves=8,
+)
 
 
 @given(values)
