@@ -18,7 +18,6 @@ _TAKEN_WHILE_RUNNING = frozenset(
         "checks",
         "essential",
         "extend-limit",
-        "kill-mode",
         "on-failure",
         "on-success",
         "requires",
