@@ -253,7 +253,7 @@ def rest(m: Moment) -> Outcome:
     if not _wants_restart(m.spec, life.verdict):
         return _settle(rested, life.verdict)
     if backoff.exhausted(m.spec.backoff, life.streak):
-        tries = f"{life.verdict.reason} (attempt {life.streak + 1} of {life.streak + 1})"
+        tries = f"{life.verdict.reason} (the last of {life.streak + 1} attempts)"
         return _fail(rested, replace(life.verdict, reason=tries))
     return _back_off(rested, life.verdict)
 

@@ -276,7 +276,7 @@ def test_attempts_bound_the_restarts() -> None:
     story.running().on(ev.Exited(code=3), ev.Gone()).elapse()
     story.on(ev.Proceed(), ev.Spawned(8), ev.Exited(code=3), ev.Gone())
     assert story.life.state is State.FAILED
-    reason = "exited with 3 (attempt 2 of 2)"
+    reason = "exited with 3 (the last of 2 attempts)"
     assert story.did(ev.EndContainer) == [ev.EndContainer(3, reason)]
 
 
