@@ -6,15 +6,28 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.support import probe
+from tests.support import probe, uml
 from tests.support.leaks import leaves_nothing
 
 __all__ = ["leaves_nothing"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--vm-reports", metavar="FILE", help="in the test kernel: where reports go")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if path := config.getoption("--vm-reports"):
+        config.pluginmanager.register(uml.Inside(config, path))
+    elif not uml.IN_VM:
+        config.pluginmanager.register(uml.Outside())
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("root"):
         probe.require_root()
+    if item.get_closest_marker("vm") and not uml.IN_VM:
+        uml.require()
     for marker in item.iter_markers("package"):
         probe.require_package(*marker.args)
 

@@ -13,6 +13,7 @@ names() {
 busybox-static    # a root file system with no libc and no Python in it
 mmdebstrap        # a Debian root with Apache and PostgreSQL
 user-mode-linux   # a kernel with cgroup v2, booted in two seconds
+kmod              # loads the modules of that kernel
 iproute2          # looks at the network as others see it (tests only, pyinit never calls it)
 procps            # ps and pgrep as others see a container's processes
 strace            # counts wake-ups and system calls

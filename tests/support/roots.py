@@ -134,3 +134,6 @@ def apt_options() -> list[str]:
     prefixes = ("Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries")
     lines = [line.removesuffix(";") for line in dump.stdout.splitlines()]
     return [line for line in lines if line.startswith(prefixes) and not line.endswith('""')]
+
+
+BUILDERS = {"busybox": busybox_root, "debian": debian_root}
