@@ -2,7 +2,7 @@
 
 `import json` costs more than the rest of the exec client: it brings re, enum and functools.
 The accelerator it is built on, `_json`, does the work and needs none of them. (On malformed
-text newer versions of Python make `_json` import json for its exception: on that path only.)
+text, Python from 3.12 on makes `_json` import json for its exception: on that path only.)
 
 Besides `dumps` and `loads` this is a codec for `connection`: `encode`, `decode_call`,
 `decode_reply`.
@@ -58,7 +58,7 @@ def loads(data: bytes) -> Any:
         raise ProtocolError(f"malformed JSON at character {stop.value}") from None
     except (ValueError, SystemError, ImportError) as error:
         # Malformed text is a JSONDecodeError, which is a ValueError, where json is loaded
-        # or can be; else ImportError, or in 3.11 and 3.12 SystemError.
+        # or can be; else ImportError, or in 3.11 SystemError.
         raise ProtocolError(f"malformed JSON: {_reason(error)}") from None
     if end != len(text):
         raise ProtocolError(f"malformed JSON: more text after its end at character {end}")
