@@ -77,7 +77,8 @@ def attach(
     with netlink.routes() as ip:
         attachment = _reserve(ip, name, network, tuple(publish), interface, folder)
         stack.callback(detach, attachment, folder=folder)
-        veth.make(ip, name, network.name, netns, interface, attachment.mac)
+        inside = veth.Inside(netns, interface, attachment.mac)
+        veth.make(ip, name, network.name, inside, hairpin=bool(attachment.publish))
     gateways = attachment.gateways if default_route else []
     veth.set_up(netns, interface, attachment.addresses, gateways)
     ports.put(name, network.name, attachment.lease)

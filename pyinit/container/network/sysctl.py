@@ -62,9 +62,14 @@ def allow_loopback_through(bridge: str) -> None:
 
 
 def settle_bridge(bridge: str) -> None:
-    """A bridge takes no orders from the containers on it: no router advertisements."""
+    """Before a bridge is up: it takes no router advertisements from the containers on it.
+
+    Nor does it look for duplicates of its random address, since for that second it could ask
+    for nobody's MAC address either.
+    """
     if has_ipv6():
         write(f"ipv6/conf/{bridge}/accept_ra", "0")
+        write(f"ipv6/conf/{bridge}/accept_dad", "0")
 
 
 def settle_container(interface: str) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyinit.container.network import netlink, sysctl
 from pyinit.errors import InUse, NotFound
 from pyinit.linux.netns import call_in_netns
 
 LONGEST_NAME = 15  # IFNAMSIZ is 16 with the NUL
+
+
+class Inside(NamedTuple):
+    """The container's end: in which namespace (a descriptor), its name and MAC address."""
+
+    netns: int
+    name: str
+    mac: str
 
 
 def host_name(owner: str) -> str:
@@ -40,11 +48,12 @@ def mac_for(ipv4: str | None) -> str:
     return (b"\x02\x70" + last).hex(":")
 
 
-def make(ip: Any, owner: str, bridge: str, netns: int, interface: str, mac: str) -> str:
-    """Make the pair: the host's end up on `bridge`, the other `interface` in `netns`, down.
+def make(ip: Any, owner: str, bridge: str, inside: Inside, *, hairpin: bool = False) -> None:
+    """Make the pair: the host's end up on `bridge`, the other as `inside` says, down.
 
-    Returns the name of the host's end. Raises InUse when somebody else has the name, NotFound
-    when the bridge is gone.
+    `hairpin` lets the bridge give a frame back where it came from, for a container that asks
+    for its own published port on a host where bridged packets pass the firewall (br_netfilter).
+    Raises InUse when somebody else has the name, NotFound when the bridge is gone.
     """
     name = host_name(owner)
     with netlink.asking(f"make the veth {name}"):
@@ -52,17 +61,18 @@ def make(ip: Any, owner: str, bridge: str, netns: int, interface: str, mac: str)
         master = netlink.find_link(ip, bridge)
         if master is None:
             raise NotFound(f"the bridge {bridge} is gone; run the container again")
-        inside = {"ifname": interface, "net_ns_fd": netns, "address": mac}
-        ip.link("add", ifname=name, kind="veth", peer=inside)
+        peer = {"ifname": inside.name, "net_ns_fd": inside.netns, "address": inside.mac}
+        ip.link("add", ifname=name, kind="veth", peer=peer)
         link = ip.link("get", ifname=name)[0]
         try:
             # The kernel takes no alias with the request that makes a link.
             ip.link("set", index=link["index"], ifalias=alias(owner))
             ip.link("set", index=link["index"], master=master["index"], state="up")
+            if hairpin:
+                ip.brport("set", index=link["index"], mode=1)
         except BaseException:
             netlink.delete_link(ip, link)
             raise
-    return name
 
 
 def remove(ip: Any, owner: str) -> None:
