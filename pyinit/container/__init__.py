@@ -1,1 +1,1 @@
-
+"""Making a container."""

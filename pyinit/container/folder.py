@@ -1,0 +1,138 @@
+"""A container's folder on the host: its control socket, its state, its end.
+
+`/run/pyinit/<name>/` for root, `$XDG_RUNTIME_DIR/pyinit/<name>/` for a user; mode 0700.
+The folder is claimed under a lock that the kernel drops with its holder, so two who
+start a container of one name can't both have it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyinit.errors import InUse, SystemFault, UsageError
+
+SOCKET_NAME = "control.sock"
+STATE_NAME = "state.json"
+EXIT_NAME = "exit.json"
+LOG_FOLDER = "logs"
+# sun_path of sockaddr_un, with its final NUL (unix(7)).
+SOCKET_PATH_LIMIT = 107
+BACKLOG = 1024
+
+
+def run_directory() -> Path:
+    """The folder of all containers of this user. Raises UsageError when there is no place."""
+    chosen = os.environ.get("PYINIT_RUN_DIR")
+    if chosen:
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/run/pyinit")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if not runtime:
+        raise UsageError("XDG_RUNTIME_DIR is not set: log in properly, or set PYINIT_RUN_DIR")
+    return Path(runtime) / "pyinit"
+
+
+def make_run_directory() -> Path:
+    """The folder of all containers, made where missing; refused when somebody else's."""
+    path = run_directory()
+    try:
+        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise SystemFault(f"make the folder {path}", error) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UsageError(f"{path} must be a folder of your own that nobody else can write to")
+    return path
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[Path]:
+    """The container's folder (made or not), while nobody else starts or clears that name."""
+    parent = make_run_directory()
+    locks = parent / "locks"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    with (locks / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield parent / name
+
+
+def is_listening(path: Path) -> bool:
+    """Whether a process answers at the socket. A dead one's path stays and refuses."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            with short_path(path) as reachable:
+                probe.connect(reachable)
+        except BlockingIOError:
+            return True  # the queue of a live listener is full
+        except OSError:
+            return False
+    return True
+
+
+def claim(path: Path) -> None:
+    """Make the folder anew for a container of that name.
+
+    Raises InUse when the container there is alive. What an ended one left is removed.
+    """
+    if is_listening(path / SOCKET_NAME):
+        raise InUse(f"a container named {path.name!r} is running: stop it, or choose another name")
+    if path.exists():
+        shutil.rmtree(path)
+    path.mkdir(mode=0o700)
+    (path / LOG_FOLDER).mkdir(mode=0o700)
+
+
+@contextlib.contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """A way to write a socket's path in the 108 bytes that a socket address has."""
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def listen(path: Path) -> socket.socket:
+    """The control socket, bound and listening; a dead one's is replaced.
+
+    Bound to a temporary name first: a client sees either the old socket or one that
+    listens. Raises InUse when the old one is alive, SystemFault when it can't be made.
+    """
+    if is_listening(path):
+        raise InUse(f"something listens on {path} already: stop it, or choose another path")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        temporary.unlink(missing_ok=True)
+        with short_path(temporary) as name:
+            # bind(2) makes the file with the socket's own mode: no moment in which others
+            # could connect, and no umask changed for the whole process.
+            os.fchmod(listener.fileno(), 0o600)
+            listener.bind(name)
+        listener.listen(BACKLOG)
+        temporary.rename(path)
+    except OSError as error:
+        listener.close()
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise SystemFault(f"listen on {path}", error) from error
+    return listener
+
+
+def write_state(path: Path, data: bytes) -> None:
+    """Put state.json in place, whole or not at all."""
+    temporary = path / f".{STATE_NAME}"
+    temporary.write_bytes(data)
+    temporary.rename(path / STATE_NAME)

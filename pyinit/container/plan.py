@@ -1,0 +1,233 @@
+"""The mounts of a container as data: made without touching anything, then carried out.
+
+Order matters: each step may stand on what an earlier one made. Targets are paths inside
+the new root; `mounts` opens them there, so that no link of the rootfs leads outside.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from pyinit.linux.mount import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+)
+
+ATTRIBUTE_NAMES = {
+    MOUNT_ATTR_RDONLY: "ro",
+    MOUNT_ATTR_NOSUID: "nosuid",
+    MOUNT_ATTR_NODEV: "nodev",
+    MOUNT_ATTR_NOEXEC: "noexec",
+}
+SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+DEVICE_LINKS = {
+    "ptmx": "pts/ptmx",
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
+
+# The OCI runtime specification's defaults, as podman and Docker set them.
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/dev/block",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclass(frozen=True, slots=True)
+class NewMount:
+    """A new file system of a kind, such as proc or tmpfs, with its options."""
+
+    target: str
+    kind: str
+    options: tuple[tuple[str, str | None], ...] = ()
+    attributes: int = 0
+
+    def describe(self) -> str:
+        words = [key if value is None else f"{key}={value}" for key, value in self.options]
+        return f"mount {self.kind} at {self.target}{_options(words, self.attributes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A file or folder of the host seen in the container."""
+
+    source: str
+    target: str
+    attributes: int = 0
+    recursive: bool = False
+
+    def describe(self) -> str:
+        word = "rbind" if self.recursive else "bind"
+        return f"{word} {self.source} at {self.target}{_options([], self.attributes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device node of the host, bound; its numbers are checked first."""
+
+    name: str
+    major: int
+    minor: int
+
+    @property
+    def target(self) -> str:
+        return f"/dev/{self.name}"
+
+    def describe(self) -> str:
+        return f"device {self.major}:{self.minor} at {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link."""
+
+    target: str
+    content: str
+
+    def describe(self) -> str:
+        return f"link {self.target} to {self.content}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """What the container is not to see: /dev/null over a file, an empty folder over a folder.
+
+    Nothing where the path does not exist.
+    """
+
+    target: str
+
+    def describe(self) -> str:
+        return f"mask {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnly:
+    """A path made read-only by a bind onto itself. Nothing where it does not exist."""
+
+    target: str
+
+    def describe(self) -> str:
+        return f"read-only {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class SealRoot:
+    """The root itself made read-only, once every mount point in it is there."""
+
+    target: str = "/"
+
+    def describe(self) -> str:
+        return "read-only /"
+
+
+Step = NewMount | Bind | Device | Link | Mask | ReadOnly | SealRoot
+
+
+def _options(words: list[str], attributes: int) -> str:
+    words = words + [name for bit, name in ATTRIBUTE_NAMES.items() if attributes & bit]
+    return f" ({','.join(words)})" if words else ""
+
+
+def device_numbers(name: str) -> tuple[int, int]:
+    """Major and minor of one of the DEVICES (Documentation/admin-guide/devices.txt)."""
+    return {
+        "null": (1, 3),
+        "zero": (1, 5),
+        "full": (1, 7),
+        "random": (1, 8),
+        "urandom": (1, 9),
+        "tty": (5, 0),
+    }[name]
+
+
+def kernel_mounts(*, own_network: bool = True) -> list[Step]:
+    """/proc and /sys. A sysfs can only be mounted by who owns the network namespace."""
+    proc = NewMount("/proc", "proc", (), SAFE)
+    if own_network:
+        return [proc, NewMount("/sys", "sysfs", (), SAFE | MOUNT_ATTR_RDONLY)]
+    return [proc, Bind("/sys", "/sys", SAFE | MOUNT_ATTR_RDONLY, recursive=True)]
+
+
+def device_mounts(*, tty_group: bool = True) -> list[Step]:
+    """A minimal /dev. Group 5 (tty) owns the terminals where that group is mapped."""
+    pts: tuple[tuple[str, str | None], ...] = (
+        ("newinstance", None),
+        ("ptmxmode", "0666"),
+        ("mode", "0620"),
+    )
+    if tty_group:
+        pts += (("gid", "5"),)
+    steps: list[Step] = [
+        NewMount(
+            "/dev",
+            "tmpfs",
+            (("mode", "0755"), ("size", "64k")),
+            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+        )
+    ]
+    steps += [Device(name, *device_numbers(name)) for name in DEVICES]
+    steps += [Link(f"/dev/{name}", content) for name, content in DEVICE_LINKS.items()]
+    steps += [
+        NewMount("/dev/pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC),
+        NewMount("/dev/shm", "tmpfs", (("mode", "1777"), ("size", "64m")), SAFE),
+        NewMount("/dev/mqueue", "mqueue", (), SAFE),
+    ]
+    return steps
+
+
+def scratch_mounts() -> list[Step]:
+    """Fresh /run and /tmp; programs may be executed from both, as in an ordinary system."""
+    attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+    return [
+        NewMount("/run", "tmpfs", (("mode", "0755"),), attributes),
+        NewMount("/tmp", "tmpfs", (("mode", "1777"),), attributes),  # noqa: S108
+    ]
+
+
+def protections() -> list[Step]:
+    """What the kernel shows of the whole machine, hidden or made read-only."""
+    return [*(Mask(path) for path in MASKED), *(ReadOnly(path) for path in READ_ONLY)]
+
+
+def mount_plan(
+    *,
+    own_network: bool = True,
+    tty_group: bool = True,
+    extra: list[Step] | None = None,
+    privileged: bool = False,
+    read_only: bool = False,
+) -> list[Step]:
+    """Everything that is mounted in the new root, in order."""
+    steps = kernel_mounts(own_network=own_network)
+    steps += device_mounts(tty_group=tty_group)
+    steps += scratch_mounts()
+    steps += extra or []
+    steps += [] if privileged else protections()
+    steps += [SealRoot()] if read_only else []
+    return steps
+
+
+def describe(steps: list[Step]) -> str:
+    """The plan as text, a line a step."""
+    return os.linesep.join(step.describe() for step in steps)

@@ -1,0 +1,96 @@
+"""A command that is about to be spawned: all questions answered, nothing looked up later."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+
+from pyinit.errors import CommandNotExecutable, CommandNotFound
+from pyinit.init.users import User
+from pyinit.linux.cgroups import Group
+from pyinit.spec.privileges import Privileges
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What is executed, as whom, where.
+
+    `stdio` are the descriptors that become 0, 1 and 2. With `terminal` they are the slave
+    of a pty, which becomes the controlling terminal. `privileges` is set where they differ
+    from the container's own; `group` is the cgroup of the command alone.
+    """
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    workdir: str
+    user: User
+    stdio: tuple[int, int, int]
+    terminal: bool = False
+    privileges: Privileges | None = None
+    group: Group | None = None
+    umask: int = 0o022
+    extra: dict[int, int] = field(default_factory=dict)
+
+    def encoded_environment(self) -> list[bytes]:
+        return [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]
+
+
+def find_program(name: str, path: str) -> str:
+    """The file that execvp(3) would run. Relative names count from the working folder.
+
+    Raises CommandNotFound, CommandNotExecutable.
+    """
+    if "/" in name:
+        return _checked(name, name)
+    if not name:
+        raise CommandNotFound("the command is empty: give the program to run")
+    denied: CommandNotExecutable | None = None
+    for folder in path.split(":"):
+        candidate = f"{folder or '.'}/{name}"
+        try:
+            return _checked(candidate, name)
+        except CommandNotFound:
+            continue
+        except CommandNotExecutable as error:
+            denied = error
+    if denied is not None:
+        raise denied
+    raise CommandNotFound(f"{name}: command not found in PATH ({path})")
+
+
+def _checked(candidate: str, name: str) -> str:
+    try:
+        found = os.stat(candidate)
+    except OSError as error:
+        if error.errno == errno.EACCES:
+            raise CommandNotExecutable(f"{name}: permission denied") from None
+        raise CommandNotFound(f"{name}: no such file") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise CommandNotExecutable(f"{name}: is a folder, not a program")
+    if not found.st_mode & 0o111:
+        raise CommandNotExecutable(f"{name}: not executable; chmod +x it")
+    return candidate
+
+
+_NOT_EXECUTABLE = {
+    errno.EACCES: "permission denied",
+    errno.ENOEXEC: "not a program of this machine, and without a #! line",
+    errno.EPERM: "not permitted",
+    errno.ETXTBSY: "open for writing",
+    errno.EINVAL: "a program that this kernel can't run",
+    errno.ELIBBAD: "a damaged program",
+    errno.E2BIG: "arguments and environment are too long",
+    errno.EISDIR: "is a folder",
+}
+
+
+def execution_error(name: str, error: OSError) -> Exception:
+    """The error to show for a failed execve(2): 127, 126, or what the kernel lacked."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return CommandNotFound(f"{name}: the program or its interpreter does not exist")
+    reason = _NOT_EXECUTABLE.get(error.errno or 0)
+    if reason is not None:
+        return CommandNotExecutable(f"{name}: {reason}")
+    return error

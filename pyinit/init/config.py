@@ -1,0 +1,46 @@
+"""What PID 1 is told by whoever made its container, and the descriptors it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pyinit.linux.cgroups import PayloadGroups
+from pyinit.spec.privileges import Privileges
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalSize:
+    """A terminal's size in characters, and the value of TERM for what runs in it."""
+
+    rows: int = 24
+    columns: int = 80
+    term: str = "xterm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitConfig:
+    """Everything that init needs; it reads no file and no environment beyond this.
+
+    `command` is empty for an idle container. `grace` is in seconds. Descriptors were opened
+    outside the root: `listeners` are listening UNIX sockets; `stdio` are the main command's
+    0, 1 and 2 (pipes, FIFOs or sockets); `terminal` asks for a pty in their place, whose
+    master goes out by `ready`, a SEQPACKET socket that hears when the container can be
+    attached to; `exit_record` is the file that keeps the exit status; `log` that of init's
+    own log. Each may be missing.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    user: str | None = None
+    grace: float = 10.0
+    privileges: Privileges = field(default_factory=Privileges)
+    seccomp: bytes | None = None
+    listeners: tuple[int, ...] = ()
+    stdio: tuple[int, int, int] | None = None
+    terminal: TerminalSize | None = None
+    ready: int | None = None
+    exit_record: int | None = None
+    log: int | None = None
+    groups: PayloadGroups | None = None

@@ -1,0 +1,83 @@
+"""What PID 1 does with signals: which it takes, which it passes on, which end it.
+
+In PID 1 a signal without a handler is dropped by the kernel (pid_namespaces(7)), so every
+signal that can have one gets one, and that before anything is reported ready.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+
+SIGRTMIN = signal.SIGRTMIN.value
+SIGRTMAX = signal.SIGRTMAX.value
+
+# Raised by a fault of the process itself: handling them would loop forever.
+_SYNCHRONOUS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
+_UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP}
+# SIGABRT is how a program asks for its own end; SIGSYS is seccomp's answer to a call.
+_OWN = {signal.SIGABRT, signal.SIGSYS}
+
+# 32 and 33 belong to libc, which refuses handlers for them.
+HANDLED: tuple[int, ...] = tuple(
+    number
+    for number in (*range(1, 32), *range(SIGRTMIN, SIGRTMAX + 1))
+    if number not in _SYNCHRONOUS | _UNCATCHABLE | _OWN
+)
+
+# What runtimes send to say "end": docker and podman TERM, a terminal INT, LXC SIGPWR,
+# systemd-nspawn SIGRTMIN+3 (halt) and SIGRTMIN+4 (power off).
+SHUTDOWN = frozenset(
+    {signal.SIGTERM, signal.SIGINT, signal.SIGPWR, SIGRTMIN + 3, SIGRTMIN + 4}
+)
+IGNORED_WHEN_IDLE = frozenset({signal.SIGPIPE, signal.SIGWINCH, signal.SIGURG, signal.SIGCONT})
+
+
+class Reaction(Enum):
+    """What a signal leads to."""
+
+    REAP = auto()
+    FORWARD = auto()
+    SHUT_DOWN = auto()
+    NOTHING = auto()
+
+
+def reaction(number: int, *, has_main: bool, has_services: bool = False) -> Reaction:
+    """The policy. A main command gets every signal; without one, PID 1 acts itself."""
+    if number == signal.SIGCHLD:
+        return Reaction.REAP
+    if has_services and number in SHUTDOWN:
+        return Reaction.SHUT_DOWN
+    if has_main:
+        return Reaction.NOTHING if number == signal.SIGPIPE else Reaction.FORWARD
+    return Reaction.SHUT_DOWN if number in SHUTDOWN else Reaction.NOTHING
+
+
+def name_of(number: int) -> str:
+    """SIGTERM for 15, SIGRTMIN+3 for 37, and the plain number for what has no name."""
+    if SIGRTMIN < number < SIGRTMAX:
+        return f"SIGRTMIN+{number - SIGRTMIN}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+class EarlySignals:
+    """Handlers for the time before trio takes over: they remember what came."""
+
+    def __init__(self, numbers: Iterable[int] = HANDLED) -> None:
+        self.pending: list[int] = []
+        self._before: dict[int, Callable[..., object] | int | None] = {}
+        for number in numbers:
+            self._before[number] = signal.signal(number, self._remember)
+
+    def _remember(self, number: int, _frame: object) -> None:
+        self.pending.append(number)
+
+    def take(self) -> list[int]:
+        """What came so far, each number once, in the order of the first."""
+        numbers = list(dict.fromkeys(self.pending))
+        self.pending.clear()
+        return numbers
