@@ -1,0 +1,112 @@
+"""A forked child on its way to execve: each step is done by the child itself, in order.
+
+Nothing here may return into the parent's code: the child executes or exits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+import termios
+
+from pyinit.errors import CommandNotExecutable, CommandNotFound, PyinitError, UsageError
+from pyinit.init.command import Command, find_program
+from pyinit.init.wear import apply_in_child
+from pyinit.linux.process import close_range
+from pyinit.spec.privileges import Privileges
+
+_ERRORS: dict[int, type[PyinitError]] = {
+    1: UsageError,
+    2: CommandNotFound,
+    3: CommandNotExecutable,
+}
+_RESULT_FD = 3
+
+
+def fork_child(command: Command, privileges: Privileges, seccomp: bytes | None) -> int:
+    """Fork and execute the command. Returns the child's pid once it has executed.
+
+    Raises what the child could not do: PyinitError, or OSError of the step that failed.
+    """
+    result, told = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become_command(command, privileges, seccomp, told)
+    finally:
+        os.close(told)
+    try:
+        with open(result, "rb") as file:
+            answer = file.read()
+    except BaseException:
+        os.close(result)
+        raise
+    if answer:
+        _raise_from(answer)
+    return pid
+
+
+def _raise_from(answer: bytes) -> None:
+    """The child's report: the kind of error, its errno, the text. The reaper takes the child."""
+    kind, number, text = answer.split(b" ", 2)
+    message = text.decode(errors="replace")
+    if int(kind):
+        raise _ERRORS[int(kind)](message)
+    raise OSError(int(number), os.strerror(int(number)), message)
+
+
+def _become_command(
+    command: Command, privileges: Privileges, seccomp: bytes | None, told: int
+) -> None:
+    try:
+        _prepare(command, told)
+        apply_in_child(privileges, command.user, seccomp)
+        path = find_program(command.argv[0], command.environment.get("PATH", ""))
+        close_range(_RESULT_FD + 1)
+        environment = dict(command.environment)
+        os.execve(path, command.argv, environment)
+    except BaseException as error:  # every way out of here ends the process
+        _tell(error)
+    finally:
+        os._exit(125)
+
+
+def _tell(error: BaseException) -> None:
+    kinds = [kind for kind, type_ in _ERRORS.items() if isinstance(error, type_)]
+    number = error.errno or 0 if isinstance(error, OSError) else 0
+    text = error.filename if isinstance(error, OSError) and error.filename else error
+    if not kinds and not number:
+        kinds = [1]
+    os.write(_RESULT_FD, f"{kinds[0] if kinds else 0} {number} {text}".encode(errors="replace"))
+
+
+def _prepare(command: Command, told: int) -> None:
+    """All that needs the powers of init."""
+    if command.group is not None:
+        command.group.attach(0)
+    os.setsid()
+    stdio = _above(command.stdio)
+    report = fcntl.fcntl(told, fcntl.F_DUPFD_CLOEXEC, 10)
+    for target, source in enumerate(stdio):
+        os.dup2(source, target)
+    os.dup2(report, _RESULT_FD, inheritable=False)
+    if command.terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.chdir(command.workdir)
+    os.umask(command.umask)
+
+
+def _above(stdio: tuple[int, int, int]) -> list[int]:
+    return [fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 10) for source in stdio]
+
+
+def set_limits(limits: dict[int, tuple[int, int]]) -> None:
+    """setrlimit(2) for each resource."""
+    for number, value in limits.items():
+        resource.setrlimit(number, value)
