@@ -50,11 +50,11 @@ class StatsReader:
     """Reads on descriptors that were opened before the payload ran and are kept open."""
 
     def __init__(
-        self, table: ProcessTable, proc: int, groups: PayloadGroups | None, started: float
+        self, table: ProcessTable, proc: int, groups: PayloadGroups | None
     ) -> None:
         self._table = table
         self._groups = groups
-        self._started = started
+        self._started = time.monotonic()
         # "1", not "self": it is this process's network namespace either way, and the
         # file keeps showing it.
         self._net = os.open("self/net/dev", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)

@@ -1,0 +1,97 @@
+"""Pipes to and from a command whose output is wanted as bytes."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+import trio
+
+# After the command's end its pipes may be held open by what it left behind. What is in
+# them by then is still read; after so long without a byte (seconds) nothing is waited for.
+QUIET = 0.1
+CHUNK = 65536
+
+
+class Capture:
+    """Three pipes; `limit` bytes of each output are kept, the rest is read and dropped."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.truncated = False
+        self._progress = trio.Event()
+        self._open_outputs = 2
+        stdin, self._stdin = os.pipe2(os.O_CLOEXEC)
+        self._stdout, stdout = os.pipe2(os.O_CLOEXEC)
+        self._stderr, stderr = os.pipe2(os.O_CLOEXEC)
+        self.child_side = (stdin, stdout, stderr)
+        self._ours = {self._stdin, self._stdout, self._stderr}
+        self._theirs = set(self.child_side)
+        for descriptor in self._ours:
+            os.set_blocking(descriptor, False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.forget_child_side()
+        while self._ours:
+            os.close(self._ours.pop())
+
+    def forget_child_side(self) -> None:
+        """Close what the command has by now; without this its end would not be seen."""
+        while self._theirs:
+            os.close(self._theirs.pop())
+
+    async def write(self, data: bytes) -> None:
+        """Feed the command's standard input, then end it."""
+        view = memoryview(data)
+        try:
+            while view:
+                try:
+                    view = view[os.write(self._stdin, view) :]
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._stdin)
+        except BrokenPipeError:
+            pass  # it does not want to read, which is no fault
+        self._ours.discard(self._stdin)
+        os.close(self._stdin)
+
+    async def read(self) -> None:
+        """Read both outputs to their ends."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_one, self._stdout, self.stdout)
+            nursery.start_soon(self._read_one, self._stderr, self.stderr)
+
+    async def _read_one(self, descriptor: int, kept: bytearray) -> None:
+        while True:
+            try:
+                data = os.read(descriptor, CHUNK)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(descriptor)
+                continue
+            if not data:
+                break
+            room = self._limit - len(kept)
+            self.truncated = self.truncated or len(data) > room
+            kept += data[:room]
+            self._progress.set()
+        self._open_outputs -= 1
+        self._progress.set()
+
+    async def drained(self) -> None:
+        """Return once both outputs have ended, or nothing came for a while."""
+        while self._open_outputs:
+            self._progress = trio.Event()
+            with trio.move_on_after(QUIET) as scope:
+                await self._progress.wait()
+            if scope.cancelled_caught:
+                return

@@ -1,0 +1,77 @@
+"""The container as PID 1 holds it: everything that the methods and the main task share."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+
+import trio
+
+from pyinit.init.command import Command
+from pyinit.init.config import InitConfig
+from pyinit.init.execs import ExecTable
+from pyinit.init.faults import ShuttingDown
+from pyinit.init.processes import ProcessTable
+from pyinit.init.reaper import Child, Reaper
+from pyinit.init.spawn import Spawner
+from pyinit.init.stats import StatsReader
+from pyinit.init.terminal import TerminalFactory
+from pyinit.init.users import UserDatabase, login_environment
+from pyinit.spec.status import ExitStatus
+
+
+@dataclass(slots=True, kw_only=True)
+class Container:
+    """Parts and state. `state` is starting, running, paused or stopping."""
+
+    config: InitConfig
+    reaper: Reaper
+    spawner: Spawner
+    execs: ExecTable
+    table: ProcessTable
+    stats: StatsReader
+    users: UserDatabase
+    terminals: TerminalFactory
+    devnull: int
+    started: float = field(default_factory=time.time)
+    started_monotonic: float = field(default_factory=time.monotonic)
+    state: str = "starting"
+    main: Child | None = None
+    status: ExitStatus | None = None
+    grace: float = 0.0
+    end_requested: trio.Event = field(default_factory=trio.Event)
+    hurry: trio.Event = field(default_factory=trio.Event)
+    over: trio.Event = field(default_factory=trio.Event)
+
+    def require_running(self) -> None:
+        """Raise ShuttingDown once the container is on its way down."""
+        if self.state == "stopping":
+            raise ShuttingDown("the container is shutting down")
+
+    def request_end(self, grace: float | None = None) -> None:
+        """Begin the end of the container; a second request takes away the grace."""
+        if self.end_requested.is_set():
+            self.hurry.set()
+            return
+        if grace is not None:
+            self.grace = grace
+        self.end_requested.set()
+
+    def main_command(self, stdio: tuple[int, int, int], *, terminal: bool) -> Command:
+        """The container's own command, as the spawner wants it. Raises UsageError."""
+        user = self.users.lookup(self.config.user or "")
+        term = self.config.terminal.term if self.config.terminal else None
+        return Command(
+            argv=self.config.command,
+            environment=login_environment(user, term) | self.config.environment,
+            workdir=self.config.workdir or "/",
+            user=user,
+            stdio=stdio,
+            terminal=terminal,
+        )
+
+
+def hostname() -> str:
+    """The name of this UTS namespace."""
+    return os.uname().nodename

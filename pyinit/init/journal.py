@@ -1,0 +1,69 @@
+"""init's own log: structlog, JSON to a file, console form on a terminal.
+
+The descriptor was opened before the pivot. A disk that is full must not stop PID 1, so a
+line that can't be written is dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+
+# structlog's console renderer would load rich where it is installed: 60 ms and 4 MB.
+_ABSENT = object()
+_rich = sys.modules.get("rich", _ABSENT)
+sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if _rich is _ABSENT:
+    del sys.modules["rich"]
+else:
+    sys.modules["rich"] = _rich  # type: ignore[assignment]
+
+_encoder = msgspec.json.Encoder(enc_hook=repr)
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class DescriptorLogger:
+    """What structlog calls with each finished line."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def msg(self, line: str | bytes) -> None:
+        data = line.encode(errors="replace") if isinstance(line, str) else line
+        try:
+            os.write(self._descriptor, data + b"\n")
+        except OSError:
+            return
+
+    log = debug = info = warning = warn = error = critical = fatal = exception = failure = msg
+
+
+def configure(descriptor: int | None, level: str = "info") -> None:
+    """Send init's log to the descriptor; None is standard error. A terminal gets the console form."""
+    descriptor = 2 if descriptor is None else descriptor
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if os.isatty(descriptor):
+        shared.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
+    else:
+        shared += [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_to_json),
+        ]
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=lambda *_: DescriptorLogger(descriptor),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _to_json(event: dict[str, object], **_options: object) -> str:
+    return _encoder.encode(event).decode()

@@ -1,0 +1,217 @@
+"""PID 1: from the sealed interpreter to the exit code.
+
+`run` is called when everything is in place: the root is the container's, the descriptors
+are open, nothing more is imported. It reads as the life of a container: take the signals,
+start the command, say that we are ready, serve, and when the command has ended, end all.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import structlog
+import trio
+
+from pyinit.errors import PyinitError
+from pyinit.init.api import all_methods
+from pyinit.init.config import InitConfig
+from pyinit.init.container import Container
+from pyinit.init.ending import end_everything
+from pyinit.init.execs import ExecTable
+from pyinit.init.processes import ProcessTable
+from pyinit.init.ready import ReadyChannel
+from pyinit.init.reaper import Reaper
+from pyinit.init.record import write_exit_record
+from pyinit.init.server import BACKLOG, serve
+from pyinit.init.signals import HANDLED, EarlySignals, Reaction, name_of, reaction
+from pyinit.init.spawn import Spawner
+from pyinit.init.stats import StatsReader
+from pyinit.init.terminal import TerminalFactory
+from pyinit.init.users import UserDatabase
+from pyinit.linux.prctl import set_dumpable
+from pyinit.spec.status import ExitStatus
+
+log = structlog.get_logger("init")
+
+
+def run(config: InitConfig) -> int:
+    """Be PID 1 until the container ends; returns the exit code to leave with.
+
+    Raises nothing: what goes wrong is told to whoever waits for the container to be ready,
+    logged, and kept as exit code 125 (or 126, 127 where the command is at fault).
+    """
+    set_dumpable(False)
+    early = EarlySignals()
+    ready = ReadyChannel(config.ready)
+    try:
+        status = trio.run(_main, config, early, ready)
+        reason = "exited" if status.signal is None else "killed"
+    except BaseException as error:
+        fault = _only_fault(error)
+        log.error("could not go on", reason=str(fault), exc_info=not isinstance(fault, PyinitError))
+        ready.failed(fault)
+        status = ExitStatus(code=getattr(fault, "status", 125))
+        reason = str(fault)
+    write_exit_record(config.exit_record, status, reason)
+    return status.exit_code
+
+
+def _only_fault(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) -> ExitStatus:
+    with ExitStack() as stack, trio.open_signal_receiver(*HANDLED) as signals:
+        async with trio.open_nursery() as nursery:
+            container = _assemble(config, nursery, stack)
+            nursery.start_soon(_take_signals, container, signals, early)
+            for descriptor in config.listeners:
+                nursery.start_soon(serve, _listener(descriptor, stack), all_methods(container))
+            await _start_main(container, ready)
+            status = await _until_end(container)
+            container.status = status
+            container.over.set()
+            await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    return status
+
+
+def _assemble(config: InitConfig, nursery: trio.Nursery, stack: ExitStack) -> Container:
+    """The parts, each with what it needs of the others."""
+    root = _folder("/", stack)
+    proc = _folder("/proc", stack)
+    table = ProcessTable(proc)
+    reaper = Reaper(on_orphan=lambda pid, status: log.debug("orphan", pid=pid, status=status))
+    in_thread = config.groups.attach_thread if config.groups is not None else None
+    spawner = Spawner(reaper, config.privileges, config.seccomp, in_thread)
+    container = Container(
+        config=config,
+        reaper=reaper,
+        spawner=spawner,
+        execs=ExecTable(nursery, spawner, table),
+        table=table,
+        stats=StatsReader(table, proc, config.groups),
+        users=UserDatabase(root),
+        terminals=TerminalFactory(_optional_folder("/dev/pts", stack)),
+        devnull=os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC),
+        grace=config.grace,
+    )
+    stack.callback(os.close, container.devnull)
+    return container
+
+
+def _folder(path: str, stack: ExitStack) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _optional_folder(path: str, stack: ExitStack) -> int | None:
+    try:
+        return _folder(path, stack)
+    except OSError:
+        return None
+
+
+def _listener(descriptor: int, stack: ExitStack) -> socket.socket:
+    listener = stack.enter_context(socket.socket(fileno=descriptor))
+    listener.setblocking(False)
+    # Listening anew makes this process the peer that clients see with SO_PEERCRED.
+    listener.listen(BACKLOG)
+    return listener
+
+
+async def _take_signals(
+    container: Container, signals: Iterator[int], early: EarlySignals
+) -> None:
+    for number in early.take():
+        _react(container, number)
+    container.reaper.reap()
+    async for number in signals:  # type: ignore[attr-defined]
+        _react(container, number)
+
+
+def _react(container: Container, number: int) -> None:
+    main = container.main
+    running = main is not None and main.status is None
+    match reaction(number, has_main=running):
+        case Reaction.REAP:
+            container.reaper.reap()
+        case Reaction.FORWARD:
+            assert main is not None
+            log.debug("signal passed on", signal=name_of(number))
+            os.kill(main.pid, number)
+        case Reaction.SHUT_DOWN:
+            log.info("signal to end", signal=name_of(number))
+            container.request_end()
+        case Reaction.NOTHING:
+            pass
+
+
+async def _start_main(container: Container, ready: ReadyChannel) -> None:
+    """Start the command, where there is one, and tell that the container is there."""
+    config = container.config
+    if not config.command:
+        container.state = "running"
+        ready.ready()
+        return
+    with _main_stdio(container) as (stdio, master):
+        command = container.main_command(stdio, terminal=master is not None)
+        container.main = await container.spawner.spawn(command)
+        container.state = "running"
+        log.info("started", pid=container.main.pid, argv=config.command)
+        ready.ready(master)
+
+
+@contextmanager
+def _main_stdio(container: Container) -> Iterator[tuple[tuple[int, int, int], int | None]]:
+    """Descriptors for the main command, closed here once it has them; and the pty's master."""
+    config = container.config
+    with ExitStack() as stack:
+        if config.terminal is not None:
+            owner = container.users.lookup(config.user or "").uid
+            size = config.terminal
+            master, slave = container.terminals.open(size.rows, size.columns, owner)
+            stack.callback(os.close, master)
+            stack.callback(os.close, slave)
+            yield (slave, slave, slave), master
+        elif config.stdio is not None:
+            for descriptor in set(config.stdio):
+                stack.callback(os.close, descriptor)
+            yield config.stdio, None
+        else:
+            null = container.devnull
+            yield (null, null, null), None
+
+
+async def _until_end(container: Container) -> ExitStatus:
+    """Wait for the command's end or a request, then end everything that is left."""
+    status = await _first_end(container)
+    container.state = "stopping"
+    await end_everything(container.reaper, container.table, container.grace, container.hurry)
+    if status is None and container.main is not None:
+        status = container.main.status
+    log.info("ended", status=status)
+    return status or ExitStatus(code=0)
+
+
+async def _first_end(container: Container) -> ExitStatus | None:
+    main = container.main
+    if main is None:
+        await container.end_requested.wait()
+        return None
+    async with trio.open_nursery() as nursery:
+
+        async def requested() -> None:
+            await container.end_requested.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(requested)
+        await main.wait()
+        nursery.cancel_scope.cancel()
+    return main.status

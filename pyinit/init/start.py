@@ -1,0 +1,23 @@
+"""The start of PID 1 inside a container of our own making: load, enter the root, seal, run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyinit.init.config import InitConfig
+from pyinit.init.journal import configure
+from pyinit.init.main import run
+from pyinit.init.seal import preload, seal, settle_memory
+
+
+def seal_and_run(config: InitConfig, enter: Callable[[], None]) -> int:
+    """Be PID 1 in the root that `enter` changes to. Returns the exit code to leave with.
+
+    Everything that will be used is loaded before, for afterwards nothing can be.
+    """
+    preload()
+    configure(config.log)
+    enter()
+    seal()
+    settle_memory()
+    return run(config)
