@@ -71,7 +71,13 @@ class _Launch:
     listener: int = -1
     exit_record: int = -1
     log: int = -1
-    ready: int = -1
+    told: socket.socket | None = None
+
+    @property
+    def ready(self) -> int:
+        """PID 1's end of the channel on which it says that the container is there."""
+        assert self.told is not None
+        return self.told.fileno()
 
 
 def launch(
@@ -97,6 +103,9 @@ def launch(
         pid = _fork_init(work)
         pidfd = os.pidfd_open(pid)
         undo.callback(_end, pid, pidfd)
+        # PID 1 alone holds its end now, so that its death is heard as the end of the channel.
+        assert work.told is not None
+        work.told.close()
         master = _await_ready(answers)
         _keep_state(work, pid)
         undo.pop_all()
@@ -129,10 +138,9 @@ def _open_file(work: _Launch, path: Path) -> int:
 
 
 def _ready_channel(work: _Launch) -> socket.socket:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, work.told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     work.transient.enter_context(ours)
-    work.transient.enter_context(theirs)
-    work.ready = theirs.fileno()
+    work.transient.enter_context(work.told)
     return ours
 
 

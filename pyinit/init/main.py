@@ -31,6 +31,7 @@ from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase
+from pyinit.linux.dispositions import reset_hidden_signals
 from pyinit.linux.prctl import set_dumpable
 from pyinit.spec.status import ExitStatus
 
@@ -44,6 +45,7 @@ def run(config: InitConfig) -> int:
     logged, and kept as exit code 125 (or 126, 127 where the command is at fault).
     """
     set_dumpable(False)
+    reset_hidden_signals()
     early = EarlySignals()
     ready = ReadyChannel(config.ready)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
@@ -107,12 +107,12 @@ class ProcessTable:
             if found is not None:
                 yield found
 
-    def describe(self, names: dict[int, str]) -> list[Process]:
-        """Every process; `names` gives users' names by uid."""
-        found = (self._describe(stat, names) for stat in self.stats())
+    def describe(self, name_of: Callable[[int], str]) -> list[Process]:
+        """Every process; `name_of` gives a user's name, or the empty string."""
+        found = (self._describe(stat, name_of) for stat in self.stats())
         return [process for process in found if process is not None]
 
-    def _describe(self, stat: Stat, names: dict[int, str]) -> Process | None:
+    def _describe(self, stat: Stat, name_of: Callable[[int], str]) -> Process | None:
         try:
             command = self.read(f"{stat.pid}/cmdline", COMMAND_LIMIT)
             uid = self._uid(stat.pid)
@@ -122,7 +122,7 @@ class ProcessTable:
             pid=stat.pid,
             ppid=stat.ppid,
             uid=uid,
-            user=names.get(uid, str(uid)),
+            user=name_of(uid) or str(uid),
             state=stat.state,
             threads=stat.threads,
             cpu=(stat.user_ticks + stat.system_ticks) / _TICKS,

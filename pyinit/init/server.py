@@ -212,7 +212,7 @@ async def send_all(sock: socket.socket, data: bytes, fds: tuple[int, ...] = ()) 
     view = memoryview(data)
     while view:
         try:
-            sent = scm.send(sock, view, fds)
+            sent = sock.sendmsg([view], scm.pack(fds), scm.SEND_FLAGS)
         except BlockingIOError:
             await trio.lowlevel.wait_writable(sock)
             continue

@@ -111,6 +111,7 @@ def new_mount(kind: str, options: dict[str, str | int | None], attributes: int =
     """
     context = syscall(SYS_FSOPEN, kind.encode(), FSOPEN_CLOEXEC, subject=kind)
     try:
+        _configure(context, kind, "source", kind)
         for key, value in options.items():
             _configure(context, kind, key, value)
         syscall(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0, subject=kind)

@@ -8,6 +8,7 @@ from typing import Annotated
 import trio
 from msgspec import Meta, Struct
 
+from pyinit.errors import UsageError
 from pyinit.init.api.container import Nothing, signal_number
 from pyinit.init.container import Container
 from pyinit.init.faults import InvalidArgument, Missing
@@ -47,8 +48,14 @@ class ProcessMethods:
         }
 
     async def list_processes(self, request: Request, _call: Nothing) -> None:
-        names = self._container.users.names()
-        await request.reply(ListProcessesReply(self._container.table.describe(names)))
+        processes = self._container.table.describe(self._user_name)
+        await request.reply(ListProcessesReply(processes))
+
+    def _user_name(self, uid: int) -> str:
+        try:
+            return self._container.users.lookup(str(uid)).name
+        except UsageError:
+            return ""
 
     async def signal_process(self, request: Request, call: SignalProcessCall) -> None:
         number = signal_number(call.signal)
