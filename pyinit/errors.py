@@ -42,13 +42,22 @@ class SystemFault(PyinitError):
         self.errno = error.errno or 0
 
 
-class CommandNotFound(PyinitError):
+class CommandError(PyinitError):
+    """A command that can't be run: `command` as it was given, and the `reason`."""
+
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(f"{command}: {reason}" if command else reason)
+        self.command = command
+        self.reason = reason
+
+
+class CommandNotFound(CommandError):
     """The command is in no folder of PATH, or its path does not exist (127)."""
 
     status = 127
 
 
-class CommandNotExecutable(PyinitError):
+class CommandNotExecutable(CommandError):
     """The command is there and can't be executed (126)."""
 
     status = 126

@@ -248,10 +248,14 @@ def _tell_failure(descriptor: int, error: BaseException) -> None:
 def _await_ready(answers: socket.socket) -> int | None:
     """The pty's master, once PID 1 says that it can be attached to. Raises what it says."""
     ready, master = receive(answers)
-    if ready.error:
-        kind = {127: CommandNotFound, 126: CommandNotExecutable}.get(ready.status, PyinitError)
-        raise kind(ready.error)
-    return master
+    match ready.status:
+        case 0:
+            return master
+        case 126:
+            raise CommandNotExecutable("", ready.error)
+        case 127:
+            raise CommandNotFound("", ready.error)
+    raise PyinitError(ready.error)
 
 
 def _end(pid: int, pidfd: int) -> None:

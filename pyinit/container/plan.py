@@ -190,7 +190,7 @@ def device_mounts(*, tty_group: bool = True) -> list[Step]:
     steps += [Link(f"/dev/{name}", content) for name, content in DEVICE_LINKS.items()]
     steps += [
         NewMount("/dev/pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC),
-        NewMount("/dev/shm", "tmpfs", (("mode", "1777"), ("size", "64m")), SAFE),
+        NewMount("/dev/shm", "tmpfs", (("mode", "1777"), ("size", "64m")), SAFE),  # noqa: S108
         NewMount("/dev/mqueue", "mqueue", (), SAFE),
     ]
     return steps

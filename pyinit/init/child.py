@@ -11,17 +11,12 @@ import resource
 import signal
 import termios
 
-from pyinit.errors import CommandNotExecutable, CommandNotFound, PyinitError, UsageError
+from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
 from pyinit.init.command import Command, find_program
 from pyinit.init.wear import apply_in_child
 from pyinit.linux.process import close_range
 from pyinit.spec.privileges import Privileges
 
-_ERRORS: dict[int, type[PyinitError]] = {
-    1: UsageError,
-    2: CommandNotFound,
-    3: CommandNotExecutable,
-}
 _RESULT_FD = 3
 
 
@@ -49,12 +44,16 @@ def fork_child(command: Command, privileges: Privileges, seccomp: bytes | None) 
 
 
 def _raise_from(answer: bytes) -> None:
-    """The child's report: the kind of error, its errno, the text. The reaper takes the child."""
-    kind, number, text = answer.split(b" ", 2)
-    message = text.decode(errors="replace")
-    if int(kind):
-        raise _ERRORS[int(kind)](message)
-    raise OSError(int(number), os.strerror(int(number)), message)
+    """Raise what the child reports. The reaper takes the child itself."""
+    kind, number, subject, text = answer.decode(errors="replace").split("\0", 3)
+    match kind:
+        case "found":
+            raise CommandNotFound(subject, text)
+        case "executable":
+            raise CommandNotExecutable(subject, text)
+        case "system":
+            raise OSError(int(number), os.strerror(int(number)), subject)
+    raise UsageError(text)
 
 
 def _become_command(
@@ -66,7 +65,7 @@ def _become_command(
         path = find_program(command.argv[0], command.environment.get("PATH", ""))
         close_range(_RESULT_FD + 1)
         environment = dict(command.environment)
-        os.execve(path, command.argv, environment)
+        os.execve(path, command.argv, environment)  # noqa: S606
     except BaseException as error:  # every way out of here ends the process
         _tell(error)
     finally:
@@ -74,12 +73,16 @@ def _become_command(
 
 
 def _tell(error: BaseException) -> None:
-    kinds = [kind for kind, type_ in _ERRORS.items() if isinstance(error, type_)]
-    number = error.errno or 0 if isinstance(error, OSError) else 0
-    text = error.filename if isinstance(error, OSError) and error.filename else error
-    if not kinds and not number:
-        kinds = [1]
-    os.write(_RESULT_FD, f"{kinds[0] if kinds else 0} {number} {text}".encode(errors="replace"))
+    match error:
+        case CommandNotFound():
+            parts = ["found", "", error.command, error.reason]
+        case CommandNotExecutable():
+            parts = ["executable", "", error.command, error.reason]
+        case OSError():
+            parts = ["system", str(error.errno or 0), str(error.filename or ""), ""]
+        case _:
+            parts = ["usage", "", "", str(error)]
+    os.write(_RESULT_FD, "\0".join(parts).encode(errors="replace"))
 
 
 def _prepare(command: Command, told: int) -> None:

@@ -45,7 +45,7 @@ def find_program(name: str, path: str) -> str:
     if "/" in name:
         return _checked(name, name)
     if not name:
-        raise CommandNotFound("the command is empty: give the program to run")
+        raise CommandNotFound("", "the command is empty: give the program to run")
     denied: CommandNotExecutable | None = None
     for folder in path.split(":"):
         candidate = f"{folder or '.'}/{name}"
@@ -57,7 +57,7 @@ def find_program(name: str, path: str) -> str:
             denied = error
     if denied is not None:
         raise denied
-    raise CommandNotFound(f"{name}: command not found in PATH ({path})")
+    raise CommandNotFound(name, f"command not found in PATH ({path})")
 
 
 def _checked(candidate: str, name: str) -> str:
@@ -65,12 +65,12 @@ def _checked(candidate: str, name: str) -> str:
         found = os.stat(candidate)
     except OSError as error:
         if error.errno == errno.EACCES:
-            raise CommandNotExecutable(f"{name}: permission denied") from None
-        raise CommandNotFound(f"{name}: no such file") from None
+            raise CommandNotExecutable(name, "permission denied") from None
+        raise CommandNotFound(name, "no such file") from None
     if stat.S_ISDIR(found.st_mode):
-        raise CommandNotExecutable(f"{name}: is a folder, not a program")
+        raise CommandNotExecutable(name, "is a folder, not a program")
     if not found.st_mode & 0o111:
-        raise CommandNotExecutable(f"{name}: not executable; chmod +x it")
+        raise CommandNotExecutable(name, "not executable; chmod +x it")
     return candidate
 
 
@@ -89,8 +89,8 @@ _NOT_EXECUTABLE = {
 def execution_error(name: str, error: OSError) -> Exception:
     """The error to show for a failed execve(2): 127, 126, or what the kernel lacked."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return CommandNotFound(f"{name}: the program or its interpreter does not exist")
+        return CommandNotFound(name, "the program or its interpreter does not exist")
     reason = _NOT_EXECUTABLE.get(error.errno or 0)
     if reason is not None:
-        return CommandNotExecutable(f"{name}: {reason}")
+        return CommandNotExecutable(name, f"{reason}")
     return error

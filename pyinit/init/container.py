@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from pyinit.errors import Unsupported
 from pyinit.init.command import Command
 from pyinit.init.config import InitConfig
 from pyinit.init.execs import ExecTable
@@ -18,6 +19,7 @@ from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase, login_environment
+from pyinit.linux.cgroups import PayloadGroups
 from pyinit.spec.status import ExitStatus
 
 
@@ -57,6 +59,24 @@ class Container:
         if grace is not None:
             self.grace = grace
         self.end_requested.set()
+
+    async def freeze(self) -> None:
+        """Stop everything but PID 1, until `thaw`. Raises Unsupported without a cgroup."""
+        groups = self._groups()
+        self.require_running()
+        groups.tracking.freeze()
+        self.state = "paused"
+
+    async def thaw(self) -> None:
+        """Let everything go on. Raises Unsupported without a cgroup."""
+        self._groups().tracking.thaw()
+        if self.state == "paused":
+            self.state = "running"
+
+    def _groups(self) -> PayloadGroups:
+        if self.config.groups is None:
+            raise Unsupported("the container has no cgroup: run it where cgroups can be made")
+        return self.config.groups
 
     def main_command(self, stdio: tuple[int, int, int], *, terminal: bool) -> Command:
         """The container's own command, as the spawner wants it. Raises UsageError."""

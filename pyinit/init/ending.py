@@ -14,7 +14,9 @@ from pyinit.init.reaper import Reaper
 log = structlog.get_logger("init")
 
 
-async def end_everything(reaper: Reaper, table: ProcessTable, grace: float, hurry: trio.Event) -> None:
+async def end_everything(
+    reaper: Reaper, table: ProcessTable, grace: float, hurry: trio.Event
+) -> None:
     """Return once no child of PID 1 is left. The grace, in seconds, is a ceiling.
 
     A second request to end (`hurry`) cuts the grace short.
@@ -47,10 +49,7 @@ async def _alone_or(reaper: Reaper, hurry: trio.Event) -> None:
 
 def broadcast(table: ProcessTable, number: int) -> None:
     """Signal every process but PID 1; where init is not PID 1, all that descends from it."""
-    if os.getpid() == 1:
-        targets = [-1]
-    else:
-        targets = sorted(table.descendants(os.getpid()))
+    targets = [-1] if os.getpid() == 1 else sorted(table.descendants(os.getpid()))
     for pid in targets:
         try:
             os.kill(pid, number)

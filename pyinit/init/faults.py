@@ -72,13 +72,18 @@ def _classify(error: Exception) -> tuple[str, dict[str, object]]:
         case ShuttingDown():
             return "ShuttingDown", {}
         case CommandNotFound():
-            return "CommandNotFound", {"command": str(error)}
+            return "CommandNotFound", {"command": error.command, "reason": error.reason}
         case CommandNotExecutable():
-            return "CommandNotExecutable", {"command": str(error), "errno": 0, "reason": ""}
+            return "CommandNotExecutable", {"command": error.command, "reason": error.reason}
         case Unsupported():
             return "Unsupported", {"what": "", "reason": str(error)}
         case UsageError():
             return "InvalidArgument", {"field": "", "reason": str(error)}
+    return _classify_fault(error)
+
+
+def _classify_fault(error: Exception) -> tuple[str, dict[str, object]]:
+    match error:
         case SystemFault():
             return _system(error.doing, error.errno, str(error))
         case OSError():

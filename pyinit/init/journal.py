@@ -51,7 +51,8 @@ def configure(descriptor: int | None, level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if os.isatty(descriptor):
-        shared.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
+        plain = structlog.dev.plain_traceback
+        shared.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
     else:
         shared += [
             structlog.processors.format_exc_info,

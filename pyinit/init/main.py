@@ -8,9 +8,11 @@ start the command, say that we are ready, serve, and when the command has ended,
 from __future__ import annotations
 
 import os
+import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import cast
 
 import structlog
 import trio
@@ -34,6 +36,9 @@ from pyinit.init.users import UserDatabase
 from pyinit.linux.dispositions import reset_hidden_signals
 from pyinit.linux.prctl import set_dumpable
 from pyinit.spec.status import ExitStatus
+
+# Real-time signals have no member of signal.Signals: trio is content with their numbers.
+_SIGNALS = cast("tuple[signal.Signals, ...]", HANDLED)
 
 log = structlog.get_logger("init")
 
@@ -68,7 +73,7 @@ def _only_fault(error: BaseException) -> BaseException:
 
 
 async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) -> ExitStatus:
-    with ExitStack() as stack, trio.open_signal_receiver(*HANDLED) as signals:
+    with ExitStack() as stack, trio.open_signal_receiver(*_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             container = _assemble(config, nursery, stack)
             nursery.start_soon(_take_signals, container, signals, early)
@@ -129,12 +134,12 @@ def _listener(descriptor: int, stack: ExitStack) -> socket.socket:
 
 
 async def _take_signals(
-    container: Container, signals: Iterator[int], early: EarlySignals
+    container: Container, signals: AsyncIterator[int], early: EarlySignals
 ) -> None:
     for number in early.take():
         _react(container, number)
     container.reaper.reap()
-    async for number in signals:  # type: ignore[attr-defined]
+    async for number in signals:
         _react(container, number)
 
 

@@ -62,5 +62,3 @@ def receive(channel: socket.socket) -> tuple[Ready, int | None]:
     if not data:
         return Ready("init ended before the container was ready", 125), None
     return msgspec.json.decode(data, type=Ready), descriptors[0] if descriptors else None
-
-

@@ -114,7 +114,7 @@ class RawStream:
             try:
                 data, fds = scm.recv(self._socket, size, MAX_FDS)
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._socket)
+                await trio.lowlevel.wait_readable(self._socket.fileno())
                 continue
             for descriptor in fds:
                 os.close(descriptor)
@@ -149,7 +149,7 @@ class Connection:
 
     async def _read(self, everything: trio.CancelScope) -> None:
         while True:
-            await trio.lowlevel.wait_readable(self._socket)
+            await trio.lowlevel.wait_readable(self._socket.fileno())
             if self._codec.state == RAW:
                 return
             try:
@@ -181,7 +181,9 @@ class Connection:
             method = self._methods.get(call.method)
             if method is None:
                 raise unknown_method(call.method, self._methods)
-            await method.handler(request, typed.decode_parameters(call.parameters, method.parameters))
+            await method.handler(
+                request, typed.decode_parameters(call.parameters, method.parameters)
+            )
             if call.oneway:
                 self._codec.done()
         except (OSError, ProtocolError, PyinitError) as error:
@@ -214,7 +216,7 @@ async def send_all(sock: socket.socket, data: bytes, fds: tuple[int, ...] = ()) 
         try:
             sent = sock.sendmsg([view], scm.pack(fds), scm.SEND_FLAGS)
         except BlockingIOError:
-            await trio.lowlevel.wait_writable(sock)
+            await trio.lowlevel.wait_writable(sock.fileno())
             continue
         view, fds = view[sent:], ()
 
@@ -250,7 +252,7 @@ async def serve(listener: socket.socket, methods: Mapping[str, Method]) -> None:
             try:
                 sock, _ = listener.accept()
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(listener)
+                await trio.lowlevel.wait_readable(listener.fileno())
                 continue
             except OSError as error:
                 if error.errno not in _NO_DESCRIPTOR:

@@ -28,9 +28,7 @@ HANDLED: tuple[int, ...] = tuple(
 
 # What runtimes send to say "end": docker and podman TERM, a terminal INT, LXC SIGPWR,
 # systemd-nspawn SIGRTMIN+3 (halt) and SIGRTMIN+4 (power off).
-SHUTDOWN = frozenset(
-    {signal.SIGTERM, signal.SIGINT, signal.SIGPWR, SIGRTMIN + 3, SIGRTMIN + 4}
-)
+SHUTDOWN = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGPWR, SIGRTMIN + 3, SIGRTMIN + 4})
 IGNORED_WHEN_IDLE = frozenset({signal.SIGPIPE, signal.SIGWINCH, signal.SIGURG, signal.SIGCONT})
 
 

@@ -28,6 +28,7 @@ from pyinit.init.child import fork_child
 from pyinit.init.command import Command, execution_error, find_program
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.wear import become, become_init, limit_thread
+from pyinit.linux.cgroups import UnifiedGroup
 from pyinit.linux.namespaces import CLONE_FS, unshare
 from pyinit.linux.spawn import posix_spawn
 from pyinit.spec.privileges import Privileges
@@ -139,10 +140,8 @@ class Spawner:
 
 def needs_fork(command: Command) -> bool:
     """Whether the child has to do something that posix_spawn can't do for it."""
-    privileges = command.privileges
-    return command.terminal or privileges is not None or (
-        command.group is not None and command.group.unified
-    )
+    own_privileges = command.privileges is not None
+    return command.terminal or own_privileges or isinstance(command.group, UnifiedGroup)
 
 
 def spawn_in_thread(command: Command) -> int:

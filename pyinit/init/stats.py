@@ -49,9 +49,7 @@ class Stats(Struct, frozen=True):
 class StatsReader:
     """Reads on descriptors that were opened before the payload ran and are kept open."""
 
-    def __init__(
-        self, table: ProcessTable, proc: int, groups: PayloadGroups | None
-    ) -> None:
+    def __init__(self, table: ProcessTable, proc: int, groups: PayloadGroups | None) -> None:
         self._table = table
         self._groups = groups
         self._started = time.monotonic()

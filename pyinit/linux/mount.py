@@ -85,9 +85,7 @@ def pivot_root(new_root: str, put_old: str) -> None:
     syscall(SYS_PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old), subject=new_root)
 
 
-def open_tree(
-    path: str, *, clone: bool = True, recursive: bool = False, at: int = AT_FDCWD
-) -> int:
+def open_tree(path: str, *, clone: bool = True, recursive: bool = False, at: int = AT_FDCWD) -> int:
     """A descriptor of the mount at `path`, or of a detached copy of it; open_tree(2)."""
     flags = OPEN_TREE_CLOEXEC | (OPEN_TREE_CLONE if clone else 0)
     flags |= AT_RECURSIVE if recursive else 0

@@ -157,7 +157,11 @@ class ExecMethods:
     ) -> Exec:
         stdio = tuple(
             self._stdio(stack, request, index, field)
-            for index, field in ((call.stdin, "stdin"), (call.stdout, "stdout"), (call.stderr, "stderr"))
+            for index, field in (
+                (call.stdin, "stdin"),
+                (call.stdout, "stdout"),
+                (call.stderr, "stderr"),
+            )
         )
         assert len(stdio) == 3
         return await self._start(request, call.command, call.id, stdio)
@@ -176,9 +180,7 @@ class ExecMethods:
             os.close(slave)
         return exec_, (master,)
 
-    def _stdio(
-        self, stack: ExitStack, request: Request, index: int | None, field: str
-    ) -> int:
+    def _stdio(self, stack: ExitStack, request: Request, index: int | None, field: str) -> int:
         descriptor = request.take_fd(index, field)
         if descriptor is None:
             return self._container.devnull

@@ -6,10 +6,12 @@ import msgspec
 
 import pyinit
 from pyinit.init.server import Method, Request
-from pyinit.varlink.service import NAME, Nothing, Service, Wanted
+from pyinit.varlink.service import NAME, Nothing, Service, Wanted, definition
+
+CONTROL = "io.pyinit.Control"
 
 # The definitions are files beside the codec: read while they can be.
-_SERVICE = Service(pyinit.__version__, ["io.pyinit.Control"])
+_SERVICE = Service(pyinit.__version__, {CONTROL: definition(CONTROL)})
 
 
 class ServiceMethods:
