@@ -17,14 +17,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from pyinit.container import folder, state
 from pyinit.container.plan import mount_plan
 from pyinit.container.root import check_root, enter_root
 from pyinit.errors import CommandNotExecutable, CommandNotFound, PyinitError, SystemFault
 from pyinit.init.config import InitConfig, TerminalSize
-from pyinit.init.ready import Ready, receive
+from pyinit.init.ready import ReadyChannel, receive
 from pyinit.linux.namespaces import FLAGS, unshare
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.process import close_all_but, set_host_name, start_time
@@ -239,10 +237,7 @@ def _enter(work: _Launch) -> None:
 
 
 def _tell_failure(descriptor: int, error: BaseException) -> None:
-    with socket.socket(fileno=descriptor) as channel:
-        status = getattr(error, "status", 125)
-        text = str(error) if isinstance(error, (PyinitError, OSError)) else repr(error)
-        channel.send(msgspec.json.encode(Ready(text or repr(error), status)))
+    ReadyChannel(descriptor).failed(error)
 
 
 def _await_ready(answers: socket.socket) -> int | None:

@@ -44,7 +44,7 @@ class DescriptorLogger:
 
 
 def configure(descriptor: int | None, level: str = "info") -> None:
-    """Send init's log to the descriptor; None is standard error. A terminal gets the console form."""
+    """Send init's log to the descriptor; None is standard error. A terminal gets colours."""
     descriptor = 2 if descriptor is None else descriptor
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
