@@ -13,9 +13,18 @@ from typing import Any
 
 import msgspec
 
-from pyinit.container.network import bridge, firewall, leases, netlink, ports, subnets, veth
+from pyinit.container.network import (
+    bridge,
+    devices,
+    firewall,
+    leases,
+    netlink,
+    ports,
+    subnets,
+    veth,
+)
 from pyinit.errors import UsageError
-from pyinit.spec.network import BridgeNetwork, Publish
+from pyinit.spec.network import BridgeNetwork, Device, Publish
 
 FOLDER = Path("/run/pyinit/networks")
 
@@ -91,6 +100,41 @@ def detach(attachment: Attachment, *, folder: Path = FOLDER) -> None:
     What is gone already is no error, so it can be called again.
     """
     _take_back(attachment.owner, attachment.bridge, attachment.lease, folder)
+
+
+def add_interface(
+    netns: int,
+    name: str,
+    device: BridgeNetwork | Device,
+    *,
+    interface: str | None = None,
+    folder: Path = FOLDER,
+) -> Attachment | devices.Added:
+    """Give the running container `name`, by its namespace, one more interface.
+
+    `interface` is its name inside, by default the next ethN. A bridge's comes without a default
+    route and is leased under NAME/INTERFACE, so `clear` finds it. Raises as `attach` does,
+    InUse when the container has such an interface, NotFound for a parent that is not there.
+    """
+    inside = interface or devices.unused_name(netns)
+    if not isinstance(device, BridgeNetwork):
+        return devices.add(netns, inside, device)
+    devices.check_unused(netns, inside)
+    with contextlib.ExitStack() as undo:
+        owner = f"{name}/{inside}"
+        added = attach(
+            undo, owner, netns, device, interface=inside, default_route=False, folder=folder
+        )
+        undo.pop_all()
+    return added
+
+
+def del_interface(netns: int, added: Attachment | devices.Added, *, folder: Path = FOLDER) -> None:
+    """Take back what `add_interface` gave. What is gone already is no error."""
+    if isinstance(added, Attachment):
+        detach(added, folder=folder)
+    else:
+        devices.remove(netns, added)
 
 
 def clear(live: Collection[str], *, folder: Path = FOLDER) -> list[str]:
