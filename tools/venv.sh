@@ -21,7 +21,7 @@ esac
 # What an installation depends on: the pins, the entry points, and where the tree lies, since
 # an editable install names it.
 state() {
-    { pwd && cat pyproject.toml tools/venv.sh "requirements/$1.txt"; } | sha256sum
+    { pwd && cat pyproject.toml tools/venv.sh scripts/* "requirements/$1.txt"; } | sha256sum
 }
 
 done_already() {
