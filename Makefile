@@ -41,7 +41,7 @@ test-vm: venv ## the tests that need a full Debian kernel, in a software-emulate
 	$(py) -m tests.support.vng $(PYTEST_ARGS)
 
 docs: venv ## check that the pages of docs/ hang together
-	$(py) tools/check_docs.py
+	$(py) -m pytest -q tests/unit/test_docs.py
 
 pins: ## write requirements/*.txt anew from pyproject.toml (PINS=--upgrade for the newest)
 	@tools/pins.sh $(PINS)
