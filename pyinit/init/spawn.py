@@ -92,7 +92,8 @@ class Spawner:
         self._reaper.spawn_begins()
         pid: int | None = None
         try:
-            jobs = self._rare if needs_fork(command) else self._usual
+            forks = needs_fork(command) or bool(self._privileges.rlimits)
+            jobs = self._rare if forks else self._usual
             jobs.put(_Job(command, finish))
             with trio.CancelScope(shield=True):
                 await done.wait()
@@ -108,9 +109,13 @@ class Spawner:
         unshare(CLONE_FS)
         if self._in_thread is not None:
             self._in_thread()
-        limit_thread(self._privileges, self._seccomp)
+        work: Callable[[Command], int] = self._in_limited_thread
+        try:
+            limit_thread(self._privileges, self._seccomp)
+        except PyinitError as error:
+            work = _refusing(error)
         while (job := jobs.get()) is not None:
-            self._answer(job, spawn_in_thread)
+            self._answer(job, work)
 
     def _work_forking(self, jobs: queue.SimpleQueue[_Job | None]) -> None:
         unshare(CLONE_FS)
@@ -118,6 +123,9 @@ class Spawner:
             self._in_thread()
         while (job := jobs.get()) is not None:
             self._answer(job, self._fork)
+
+    def _in_limited_thread(self, command: Command) -> int:
+        return spawn_in_thread(command, self._privileges.ambient_mask())
 
     def _fork(self, command: Command) -> int:
         return fork_child(command, command.privileges or self._privileges, self._seccomp)
@@ -144,9 +152,21 @@ def needs_fork(command: Command) -> bool:
     return command.terminal or own_privileges or isinstance(command.group, UnifiedGroup)
 
 
-def spawn_in_thread(command: Command) -> int:
-    """Put the calling thread in the command's place, spawn, and take it back."""
-    become(command.user)
+def _refusing(error: PyinitError) -> Callable[[Command], int]:
+    """How a thread spawns that could not be limited: never."""
+
+    def refuse(command: Command) -> int:
+        raise error.with_traceback(None)
+
+    return refuse
+
+
+def spawn_in_thread(command: Command, ambient: int = 0) -> int:
+    """Put the calling thread in the command's place, spawn, and take it back.
+
+    `ambient` are the capabilities that a user other than root gets.
+    """
+    become(command.user, ambient)
     try:
         enter_folder(command.workdir)
         os.umask(command.umask)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from pyinit.linux.libc import libc
 
+POSIX_SPAWN_RESETIDS = 0x01
 POSIX_SPAWN_SETSIGDEF = 0x04
 POSIX_SPAWN_SETSIGMASK = 0x08
 POSIX_SPAWN_SETSID = 0x80
@@ -44,7 +45,12 @@ def _fresh_session() -> ctypes.Array[ctypes.c_byte]:
     libc.posix_spawnattr_setsigmask(ctypes.byref(attributes), ctypes.byref(nothing))
     libc.posix_spawnattr_setflags(
         ctypes.byref(attributes),
-        ctypes.c_short(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID),
+        ctypes.c_short(
+            POSIX_SPAWN_RESETIDS
+            | POSIX_SPAWN_SETSIGDEF
+            | POSIX_SPAWN_SETSIGMASK
+            | POSIX_SPAWN_SETSID
+        ),
     )
     return attributes
 
@@ -66,8 +72,8 @@ def posix_spawn(
     """Start the program in a session of its own and return its pid.
 
     `stdio` are the descriptors that become 0, 1 and 2; each must be above 2. The child
-    takes the calling thread's credentials, root, working folder, umask and cgroup, and
-    has no other descriptor than the three.
+    takes the calling thread's credentials, with the real ids as its effective ones, and
+    its root, working folder, umask and cgroup. It has no other descriptor than the three.
     Raises OSError with the path, also where execve(2) failed.
     """
     actions = _FileActions()
