@@ -1,7 +1,7 @@
 """Making a container: from a spec to a PID 1 that answers on its control socket.
 
-`launch` is the maker's side, `_become_init` the container's, from the fork to PID 1's main.
-What is made on the way is noted on an ExitStack, and taken back when a step fails.
+This is the maker's side, step by step; `inside` has the container's, from the fork to PID
+1's main. What is made on the way goes on an ExitStack, and is taken back when a step fails.
 """
 
 from __future__ import annotations
@@ -10,32 +10,33 @@ import os
 import shutil
 import signal
 import socket
-import threading
 import time
-import warnings
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyinit.container import folder, state
-from pyinit.container.plan import mount_plan
-from pyinit.container.root import check_root, enter_root
+from pyinit.container import cgroup, folder, state
+from pyinit.container.clearing import clear_ended
+from pyinit.container.files import write_network_files
+from pyinit.container.fork import fork_into_namespaces
+from pyinit.container.inside import SCRATCH, Inside, become_init
+from pyinit.container.namespaces import Namespaces
+from pyinit.container.network import Attachment, attach
+from pyinit.container.root import check_root
 from pyinit.errors import CommandNotExecutable, CommandNotFound, PyinitError, SystemFault
-from pyinit.init.config import InitConfig, TerminalSize
-from pyinit.init.ready import ReadyChannel, receive
-from pyinit.linux.namespaces import FLAGS, unshare
-from pyinit.linux.netdev import loopback_up
-from pyinit.linux.process import close_all_but, set_host_name, start_time
+from pyinit.init.config import TerminalSize
+from pyinit.init.ready import receive
+from pyinit.linux.process import start_time
 from pyinit.spec.container import ContainerSpec
-
-# The folder, in the container's own, on which its root is put together before the pivot.
-SCRATCH = "root"
-OWN_NAMESPACES = ("pid", "mnt", "uts", "ipc", "net", "cgroup")
+from pyinit.spec.network import BridgeNetwork
 
 
 @dataclass(slots=True)
 class Container:
-    """A container that was launched: its name, folder, socket, and PID 1 by descriptor."""
+    """A container that was launched: its name, folder, socket, and PID 1 by descriptor.
+
+    `terminal` is the master of the main command's pty, where it has one.
+    """
 
     name: str
     folder: Path
@@ -60,22 +61,13 @@ class _Launch:
     """
 
     spec: ContainerSpec
-    stdio: tuple[int, int, int] | None
-    terminal: TerminalSize | None
     undo: ExitStack
     transient: ExitStack
-    folder: Path = Path()
-    control: Path = Path()
-    listener: int = -1
-    exit_record: int = -1
-    log: int = -1
-    told: socket.socket | None = None
-
-    @property
-    def ready(self) -> int:
-        """PID 1's end of the channel on which it says that the container is there."""
-        assert self.told is not None
-        return self.told.fileno()
+    inside: Inside
+    folder: Path
+    control: Path
+    cgroup: cgroup.ContainerCgroup | None = None
+    attachment: Attachment | None = None
 
 
 def launch(
@@ -94,38 +86,40 @@ def launch(
     """
     check_root(spec.root)
     with folder.locked(spec.name) as path, ExitStack() as undo, ExitStack() as transient:
-        work = _Launch(spec, stdio, terminal, undo, transient)
-        _claim_folder(work, path)
+        work = _claim_folder(spec, path, undo, transient)
+        work.inside.stdio, work.inside.terminal = stdio, terminal
         _open_outside(work)
+        _make_cgroup(work)
         answers = _ready_channel(work)
-        pid = _fork_init(work)
-        pidfd = os.pidfd_open(pid)
-        undo.callback(_end, pid, pidfd)
-        # PID 1 alone holds its end now, so that its death is heard as the end of the channel.
-        assert work.told is not None
-        work.told.close()
+        pid, pidfd = _fork_init(work)
+        _place(work, pid)
+        _connect(work, pid)
+        answers.send(b"go")
         master = _await_ready(answers)
         _keep_state(work, pid)
         undo.pop_all()
     return Container(spec.name, work.folder, work.control, pid, pidfd, master)
 
 
-def _claim_folder(work: _Launch, path: Path) -> None:
+def _claim_folder(
+    spec: ContainerSpec, path: Path, undo: ExitStack, transient: ExitStack
+) -> _Launch:
+    clear_ended(path)
     folder.claim(path)
-    work.undo.callback(shutil.rmtree, path, ignore_errors=True)
-    work.folder = path
+    undo.callback(shutil.rmtree, path, ignore_errors=True)
     (path / SCRATCH).mkdir(mode=0o700)
+    control = Path(spec.control).absolute() if spec.control else path / folder.SOCKET_NAME
+    inside = Inside(spec, path, control, Namespaces.of(spec, transient))
+    return _Launch(spec, undo, transient, inside, path, control)
 
 
 def _open_outside(work: _Launch) -> None:
     """All that PID 1 keeps open across the change of root."""
-    chosen = work.spec.control
-    work.control = Path(chosen).absolute() if chosen else work.folder / folder.SOCKET_NAME
     listener = work.transient.enter_context(folder.listen(work.control))
     work.undo.callback(work.control.unlink, missing_ok=True)
-    work.listener = listener.fileno()
-    work.exit_record = _open_file(work, work.folder / folder.EXIT_NAME)
-    work.log = _open_file(work, work.folder / folder.LOG_FOLDER / "init.log")
+    work.inside.listener = listener.fileno()
+    work.inside.exit_record = _open_file(work, work.folder / folder.EXIT_NAME)
+    work.inside.log = _open_file(work, work.folder / folder.LOG_FOLDER / "init.log")
 
 
 def _open_file(work: _Launch, path: Path) -> int:
@@ -135,109 +129,54 @@ def _open_file(work: _Launch, path: Path) -> int:
     return descriptor
 
 
+def _make_cgroup(work: _Launch) -> None:
+    spec = work.spec
+    if not spec.cgroups:
+        return
+    making = work.undo.enter_context(ExitStack())
+    made = cgroup.create_if_possible(making, spec.name, spec.cgroup_parent, spec.limits)
+    if made is not None:
+        work.cgroup = made
+        work.inside.groups = made.payload()
+
+
 def _ready_channel(work: _Launch) -> socket.socket:
-    ours, work.told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     work.transient.enter_context(ours)
-    work.transient.enter_context(work.told)
+    work.transient.enter_context(theirs)
+    work.inside.channel = theirs
     return ours
 
 
-def _fork_init(work: _Launch) -> int:
-    """PID 1 of new namespaces, as a child of this process.
-
-    A thread of its own leaves the namespaces and forks: they belong to a thread, so the
-    rest of the program stays where it is, and the child finds no trace of an event loop
-    that may run in the thread that called.
-    """
-    outcome: list[int | BaseException] = []
-    thread = threading.Thread(target=_unshare_and_fork, args=(work, outcome), name="launch")
-    thread.start()
-    thread.join()
-    result = outcome[0]
-    if isinstance(result, BaseException):
-        raise result
-    return result
+def _fork_init(work: _Launch) -> tuple[int, int]:
+    pid = fork_into_namespaces(work.inside.namespaces, lambda: become_init(work.inside))
+    pidfd = os.pidfd_open(pid)
+    work.undo.callback(_end, pid, pidfd)
+    # PID 1 alone holds its end now, so that its death is heard as the end of the channel.
+    work.inside.close_channel()
+    return pid, pidfd
 
 
-def _unshare_and_fork(work: _Launch, outcome: list[int | BaseException]) -> None:
-    pid = -1
-    try:
-        flags = sum(FLAGS[name] for name in OWN_NAMESPACES)
-        try:
-            unshare(flags)
-        except OSError as error:
-            raise SystemFault("make the namespaces", error) from error
-        with warnings.catch_warnings():
-            # Python 3.12 warns of a fork beside other threads: the child calls no more than
-            # its own code, and glibc makes its allocator whole.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-        outcome.append(pid)
-    except BaseException as error:
-        outcome.append(error)
-    if pid == 0:
-        _become_init(work)
+def _place(work: _Launch, pid: int) -> None:
+    """PID 1 goes into its cgroup before it makes its cgroup namespace, whose root that is."""
+    if work.cgroup is not None:
+        work.cgroup.attach_init(pid)
 
 
-def _become_init(work: _Launch) -> None:
-    """The container's side: from the fork to the end of PID 1. Never returns."""
-    code = 125
-    try:
-        os.setsid()
-        config = _init_config(work)
-        _drop_descriptors(config)
-        _isolate(work)
-        # Where the maker has it loaded this costs nothing; where not, it must be now.
-        from pyinit.init.start import seal_and_run
-
-        code = seal_and_run(config, lambda: _enter(work))
-    except BaseException as error:
-        _tell_failure(work.ready, error)
-    finally:
-        os._exit(code)
-
-
-def _init_config(work: _Launch) -> InitConfig:
+def _connect(work: _Launch, pid: int) -> None:
     spec = work.spec
-    return InitConfig(
-        name=spec.name,
-        command=spec.command,
-        environment=spec.environment,
-        workdir=spec.workdir,
-        user=spec.user,
-        grace=spec.grace,
-        listeners=(work.listener,),
-        stdio=work.stdio,
-        terminal=work.terminal,
-        ready=work.ready,
-        exit_record=work.exit_record,
-        log=work.log,
-    )
-
-
-def _drop_descriptors(config: InitConfig) -> None:
-    """/dev/null on 0, 1 and 2, so that no later descriptor takes those numbers."""
-    kept = {*config.listeners, *(config.stdio or ())}
-    kept |= {fd for fd in (config.ready, config.exit_record, config.log) if fd is not None}
-    null = os.open("/dev/null", os.O_RDWR)
-    for number in range(3):
-        os.dup2(null, number, inheritable=False)
-    close_all_but(kept)
-
-
-def _isolate(work: _Launch) -> None:
-    set_host_name(work.spec.hostname or work.spec.name)
-    loopback_up()
-
-
-def _enter(work: _Launch) -> None:
-    steps = mount_plan(read_only=work.spec.root.read_only)
-    hidden = [folder.run_directory(), work.control]
-    enter_root(work.spec.root, work.folder / SCRATCH, steps, hidden)
-
-
-def _tell_failure(descriptor: int, error: BaseException) -> None:
-    ReadyChannel(descriptor).failed(error)
+    if isinstance(spec.network, BridgeNetwork):
+        netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        work.transient.callback(os.close, netns)
+        work.attachment = attach(
+            work.undo,
+            spec.name,
+            netns,
+            spec.network,
+            spec.publish,
+            folder=folder.run_directory() / "networks",
+        )
+    write_network_files(work.folder, spec, work.attachment)
 
 
 def _await_ready(answers: socket.socket) -> int | None:
@@ -264,12 +203,16 @@ def _end(pid: int, pidfd: int) -> None:
 
 def _keep_state(work: _Launch, pid: int) -> None:
     spec = work.spec
+    try:
+        started = start_time(pid)
+    except ProcessLookupError as error:
+        raise SystemFault("look at PID 1", OSError(3, str(error))) from None
     state.save(
         work.folder,
         state.State(
             name=spec.name,
             pid=pid,
-            start_time=start_time(pid),
+            start_time=started,
             created=time.time(),
             control=str(work.control),
             hostname=spec.hostname or spec.name,
@@ -277,5 +220,7 @@ def _keep_state(work: _Launch, pid: int) -> None:
             root=spec.root.directory or "",
             rootless=os.geteuid() != 0,
             remove=spec.remove,
+            cgroups=tuple(work.cgroup.paths) if work.cgroup is not None else (),
+            network=work.attachment,
         ),
     )

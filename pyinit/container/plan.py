@@ -6,7 +6,7 @@ the new root; `mounts` opens them there, so that no link of the rootfs leads out
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyinit.linux.mount import (
@@ -15,6 +15,7 @@ from pyinit.linux.mount import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
 )
+from pyinit.spec.container import Tmpfs, Volume
 
 ATTRIBUTE_NAMES = {
     MOUNT_ATTR_RDONLY: "ro",
@@ -210,6 +211,31 @@ def protections() -> list[Step]:
     return [*(Mask(path) for path in MASKED), *(ReadOnly(path) for path in READ_ONLY)]
 
 
+def volume_steps(volumes: Iterable[Volume], tmpfs: Iterable[Tmpfs]) -> list[Step]:
+    """What `--tmpfs` and `-v` ask for; outer targets come before those below them."""
+    steps: list[Step] = [_tmpfs_step(each) for each in tmpfs]
+    steps += [
+        Bind(
+            each.source,
+            each.target,
+            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (MOUNT_ATTR_RDONLY if each.read_only else 0),
+            recursive=True,
+        )
+        for each in volumes
+    ]
+    return sorted(steps, key=lambda step: step.target.rstrip("/").count("/"))
+
+
+def _tmpfs_step(wanted: Tmpfs) -> NewMount:
+    attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+    attributes |= MOUNT_ATTR_RDONLY if wanted.read_only else 0
+    attributes |= 0 if wanted.executable else MOUNT_ATTR_NOEXEC
+    options: tuple[tuple[str, str | None], ...] = (("mode", f"{wanted.mode:04o}"),)
+    if wanted.size:
+        options += (("size", str(wanted.size)),)
+    return NewMount(wanted.target, "tmpfs", options, attributes)
+
+
 def mount_plan(
     *,
     own_network: bool = True,
@@ -230,4 +256,4 @@ def mount_plan(
 
 def describe(steps: list[Step]) -> str:
     """The plan as text, a line a step."""
-    return os.linesep.join(step.describe() for step in steps)
+    return "\n".join(step.describe() for step in steps)

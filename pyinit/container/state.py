@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from pyinit.container.folder import write_state
+from pyinit.container.folder import STATE_NAME, write_state
+from pyinit.container.network import Attachment
+from pyinit.linux.process import is_alive
 
 
-class State(Struct, frozen=True, kw_only=True):
+class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`pid` is PID 1 on the host; with `start_time` (ticks since boot) it names one process.
 
-    `created` is in seconds since 1970; `control` the path of the socket.
+    `created` is in seconds since 1970; `control` the path of the socket; `cgroups` and
+    `network` what has to be taken back.
     """
 
     name: str
@@ -26,8 +30,26 @@ class State(Struct, frozen=True, kw_only=True):
     root: str = ""
     rootless: bool = False
     remove: bool = False
+    cgroups: tuple[str, ...] = ()
+    network: Attachment | None = None
+
+    def is_alive(self) -> bool:
+        """Whether PID 1 still runs."""
+        return is_alive(self.pid, self.start_time)
+
+    def leftovers(self) -> list[str]:
+        """Paths that are there until the container has been cleared after its end."""
+        return [path for path in (*self.cgroups, self.control) if os.path.lexists(path)]
 
 
 def save(folder: Path, state: State) -> None:
     """Put state.json into the container's folder, whole or not at all."""
     write_state(folder, msgspec.json.encode(state))
+
+
+def load(folder: Path) -> State | None:
+    """What state.json says; None where there is none, or where it is none of ours."""
+    try:
+        return msgspec.json.decode((folder / STATE_NAME).read_bytes(), type=State)
+    except (OSError, msgspec.DecodeError):
+        return None

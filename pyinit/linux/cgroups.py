@@ -394,6 +394,10 @@ class PayloadGroups:
         for group in self.legacy():
             group.attach_thread(tid)
 
+    def descriptors(self) -> list[int]:
+        """Every descriptor that must stay open in PID 1."""
+        return [group.fileno() for group in {self.tracking, *self.controllers.values()}]
+
     def close(self) -> None:
         for group in {self.tracking, *self.controllers.values()}:
             group.close()

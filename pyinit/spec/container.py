@@ -9,10 +9,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pyinit.errors import UsageError
+from pyinit.spec.limits import Limits
+from pyinit.spec.network import BridgeNetwork, HostEntry, Network, NoNetwork, Publish
+from pyinit.spec.privileges import Privileges
 
 # A name becomes a folder, a cgroup and a host name: what all three allow.
 NAME = re.compile(r"[a-z0-9A-Z][a-zA-Z0-9_.-]{0,62}\Z")
 HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?\Z")
+# Of those that a container can share; mnt is always its own, and net has options of its own.
+NAMESPACES = ("pid", "ipc", "uts", "cgroup")
 RESERVED_NAMES = frozenset({"networks", "locks"})
 
 Seconds = Annotated[float, Meta(ge=0)]
@@ -32,13 +37,42 @@ class Root(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     read_only: bool = False
 
 
+class Volume(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file or folder of the host seen in the container: `-v SRC:DST[:ro]`."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+    def __post_init__(self) -> None:
+        for path in (self.source, self.target):
+            if not path.startswith("/") or "\0" in path:
+                raise UsageError(f"bad volume path {path!r}: it must start with '/'")
+        check_target(self.target)
+
+
+class Tmpfs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file system in memory: `--tmpfs DST[:size=…,mode=…]`. `size` in bytes, 0 for no limit."""
+
+    target: str
+    size: int = 0
+    mode: int = 0o1777
+    read_only: bool = False
+    executable: bool = True
+
+    def __post_init__(self) -> None:
+        check_target(self.target)
+
+
 class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A container: its root, its command, and what the two may use.
 
     An empty `command` makes an idle container, which lives until it is stopped.
     `grace` is the time in seconds that processes have between TERM and KILL when the
     container ends; a ceiling. `control` is the path of the control socket; by default it
-    lies in the container's folder.
+    lies in the container's folder. `privileged` leaves the kernel's files of the whole
+    machine visible and writable. `namespaces` says of a kind (net has its own field) whether
+    it is "private" (the default), "host", "container:NAME" or the path of a namespace.
     """
 
     name: str
@@ -47,7 +81,22 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     environment: dict[str, str] = {}
     workdir: str | None = None
     user: str | None = None
+    domainname: str | None = None
     root: Root = Root()
+    volumes: tuple[Volume, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    namespaces: dict[str, str] = {}
+    network: Network = NoNetwork()
+    publish: tuple[Publish, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    add_host: tuple[HostEntry, ...] = ()
+    privileges: Privileges = Privileges()
+    privileged: bool = False
+    limits: Limits = Limits()
+    cgroup_parent: str | None = None
+    cgroups: bool = True
+    sysctls: dict[str, str] = {}
     control: str | None = None
     grace: Seconds = 10.0
     remove: bool = False
@@ -62,6 +111,29 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise UsageError(f"bad workdir {self.workdir!r}: it must start with '/'")
         for key, value in self.environment.items():
             check_environment(key, value)
+        for kind, source in self.namespaces.items():
+            check_namespace(kind, source)
+        if self.publish and not isinstance(self.network, BridgeNetwork):
+            raise UsageError("ports are published from a bridge: add --net bridge")
+
+
+def check_target(path: str) -> None:
+    """Raise UsageError unless `path` can be mounted on in a container."""
+    if not path.startswith("/") or "\0" in path:
+        raise UsageError(f"bad mount target {path!r}: it must start with '/'")
+    if path.rstrip("/") in ("", "/proc", "/sys", "/dev"):
+        raise UsageError(f"bad mount target {path!r}: it is made by pyinit itself")
+
+
+def check_namespace(kind: str, source: str) -> None:
+    """Raise UsageError unless `source` says where a namespace of this kind comes from."""
+    if kind not in NAMESPACES:
+        raise UsageError(f"bad namespace {kind!r}: one of {', '.join(NAMESPACES)}")
+    if source in ("private", "host") or source.startswith(("container:", "/")):
+        return
+    raise UsageError(
+        f"bad {kind} namespace {source!r}: private, host, container:NAME or the path of one"
+    )
 
 
 def check_name(name: str) -> None:

@@ -25,7 +25,10 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "pyinit.linux": ({"pyinit.errors"}, set()),
     "pyinit.spec": (FOUNDATION, {"msgspec"}),
     "pyinit.varlink": ({"pyinit.errors"}, {"msgspec"}),
-    "pyinit.container": (BASE, {"msgspec", "pyroute2", "pyseccomp", "structlog"}),
+    "pyinit.container": (
+        BASE | {"pyinit.init.config"},
+        {"msgspec", "pyroute2", "pyseccomp", "structlog"},
+    ),
     "pyinit.container.launch": (BASE | {"pyinit.container", "pyinit.init"}, {"structlog"}),
     "pyinit.init": (BASE, {"msgspec", "outcome", "structlog", "trio"}),
     "pyinit.__main__": (BASE | {"pyinit.init"}, {"trio"}),

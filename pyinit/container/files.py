@@ -1,0 +1,36 @@
+"""The files that tell a container its name and its network: hosts, hostname, resolv.conf."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyinit.container.network import Attachment, resolv
+from pyinit.spec.container import ContainerSpec
+from pyinit.spec.network import HostNetwork
+
+NETWORK_FILES = ("hosts", "hostname", "resolv.conf")
+
+
+def write_network_files(folder: Path, spec: ContainerSpec, attachment: Attachment | None) -> None:
+    """Put them into the container's folder, from where they are mounted over /etc."""
+    shared = isinstance(spec.network, HostNetwork)
+    hostname = spec.hostname or spec.name
+    addresses = [] if attachment is None else [each.split("/")[0] for each in attachment.addresses]
+    gateways = [] if attachment is None else attachment.gateways
+    texts = {
+        "hosts": resolv.hosts(
+            [hostname],
+            addresses,
+            spec.add_host,
+            gateways,
+            base=resolv.host_hosts() if shared else None,
+        ),
+        "hostname": f"{hostname}\n",
+        "resolv.conf": resolv.resolv_conf(
+            resolv.host_resolv_conf(), spec.dns, spec.dns_search, shared=shared
+        ),
+    }
+    for name, text in texts.items():
+        path = folder / name
+        path.write_text(text)
+        path.chmod(0o644)

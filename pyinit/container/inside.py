@@ -1,0 +1,141 @@
+"""The container's side of a launch: from the fork to the end of PID 1, step by step."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from pyinit.container import folder
+from pyinit.container.files import NETWORK_FILES
+from pyinit.container.namespaces import Namespaces
+from pyinit.container.plan import Bind, Step, mount_plan, volume_steps
+from pyinit.container.root import enter_root
+from pyinit.container.sysctls import write_sysctls
+from pyinit.errors import PyinitError
+from pyinit.init.config import InitConfig, TerminalSize
+from pyinit.linux.cgroups import PayloadGroups
+from pyinit.linux.netdev import loopback_up
+from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
+from pyinit.spec.container import ContainerSpec
+
+# The folder, in the container's own, on which its root is put together before the pivot.
+SCRATCH = "root"
+
+
+@dataclass(slots=True)
+class Inside:
+    """What the child takes along: the spec, and descriptors opened outside the root."""
+
+    spec: ContainerSpec
+    folder: Path
+    control: Path
+    namespaces: Namespaces
+    stdio: tuple[int, int, int] | None = None
+    terminal: TerminalSize | None = None
+    groups: PayloadGroups | None = None
+    channel: socket.socket | None = None
+    listener: int = -1
+    exit_record: int = -1
+    log: int = -1
+
+    def close_channel(self) -> None:
+        """On the maker's side, once the child has it."""
+        assert self.channel is not None
+        self.channel.close()
+
+
+def become_init(inside: Inside) -> NoReturn:
+    """From the fork to the end of PID 1."""
+    code = 125
+    try:
+        os.setsid()
+        config = _config(inside)
+        _drop_descriptors(inside, config)
+        # Where the maker has it loaded this costs nothing; where not, now is the time.
+        from pyinit.init.start import seal_and_run
+
+        code = seal_and_run(config, lambda: _enter(inside))
+    except BaseException as error:  # every way out of here ends the process
+        _tell_failure(inside, error)
+    finally:
+        os._exit(code)
+
+
+def _config(inside: Inside) -> InitConfig:
+    spec = inside.spec
+    assert inside.channel is not None
+    return InitConfig(
+        name=spec.name,
+        command=spec.command,
+        environment=spec.environment,
+        workdir=spec.workdir,
+        user=spec.user,
+        grace=spec.grace,
+        privileges=spec.privileges,
+        listeners=(inside.listener,),
+        stdio=inside.stdio,
+        terminal=inside.terminal,
+        ready=inside.channel.fileno(),
+        exit_record=inside.exit_record,
+        log=inside.log,
+        groups=inside.groups,
+    )
+
+
+def _drop_descriptors(inside: Inside, config: InitConfig) -> None:
+    """Close all but what is taken along; /dev/null on 0, 1 and 2 keeps those numbers taken."""
+    kept = {*config.listeners, *(config.stdio or ()), *inside.namespaces.joined.values()}
+    kept |= {fd for fd in (config.ready, config.exit_record, config.log) if fd is not None}
+    kept |= set(inside.groups.descriptors()) if inside.groups is not None else set()
+    null = os.open("/dev/null", os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number, inheritable=False)
+    close_all_but(kept)
+
+
+def _enter(inside: Inside) -> None:
+    """Wait for the maker's word, then make the namespaces the container's own."""
+    assert inside.channel is not None
+    if not inside.channel.recv(16):
+        raise PyinitError("the maker of the container has gone")
+    spec, namespaces = inside.spec, inside.namespaces
+    namespaces.enter_cgroup()
+    if namespaces.owns("uts"):
+        set_host_name(spec.hostname or spec.name)
+        if spec.domainname is not None:
+            set_domain_name(spec.domainname)
+    if namespaces.owns("net"):
+        loopback_up()
+    write_sysctls(spec.sysctls)
+    hidden = [folder.run_directory(), inside.control]
+    enter_root(spec.root, inside.folder / SCRATCH, _plan(inside), hidden)
+
+
+def _plan(inside: Inside) -> list[Step]:
+    spec = inside.spec
+    return mount_plan(
+        own_network=inside.namespaces.owns("net"),
+        extra=volume_steps(spec.volumes, spec.tmpfs) + _network_files(inside),
+        privileged=spec.privileged,
+        read_only=spec.root.read_only,
+    )
+
+
+def _network_files(inside: Inside) -> list[Step]:
+    """The files that name the container and its network, over the root's own."""
+    taken = {volume.target for volume in inside.spec.volumes}
+    return [
+        Bind(str(inside.folder / name), f"/etc/{name}")
+        for name in NETWORK_FILES
+        if f"/etc/{name}" not in taken and (inside.folder / name).exists()
+    ]
+
+
+def _tell_failure(inside: Inside, error: BaseException) -> None:
+    from pyinit.init.ready import ReadyChannel
+
+    assert inside.channel is not None
+    ReadyChannel(inside.channel.detach()).failed(error)
