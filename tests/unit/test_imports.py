@@ -30,6 +30,11 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"msgspec", "pyroute2", "pyseccomp", "structlog"},
     ),
     "pyinit.container.launch": (BASE | {"pyinit.container", "pyinit.init"}, {"structlog"}),
+    # The child's side of a launch: it ends in init's main.
+    "pyinit.container.inside": (
+        BASE | {"pyinit.container", "pyinit.init.config", "pyinit.init.start", "pyinit.init.ready"},
+        set(),
+    ),
     "pyinit.init": (BASE, {"msgspec", "outcome", "structlog", "trio"}),
     "pyinit.__main__": (BASE | {"pyinit.init"}, {"trio"}),
     # The front door of the package names what it hands out on first use.
