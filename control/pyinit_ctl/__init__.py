@@ -1,1 +1,25 @@
+"""The host side of pyinit: clients of a container's control socket, and their command line.
 
+Importing this package loads nothing but itself; the public names are fetched on first use.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__: list[str] = []
+
+_HOME: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module 'pyinit_ctl' has no attribute {name!r}") from None
+    from importlib import import_module
+
+    return getattr(import_module(module), name)

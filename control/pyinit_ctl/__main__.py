@@ -1,0 +1,21 @@
+"""Entry of the command line: `exec` goes its own short way, the other verbs by click."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the verb of `sys.argv`. Returns the exit status."""
+    words = sys.argv[1:]
+    if words and words[0] == "exec":
+        from pyinit_ctl.exec_fast import main as exec_main
+
+        return exec_main(words[1:])
+    from pyinit_ctl.cli import main as cli_main
+
+    return cli_main(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

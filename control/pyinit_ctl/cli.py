@@ -1,0 +1,89 @@
+"""The command line of every verb but `exec`: click, with each verb loaded when it is used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+import pyinit
+from pyinit.errors import PyinitError
+from pyinit_ctl.exec_fast import say
+from pyinit_ctl.replies import FAILED
+
+# verb → what it does, in the order of the help. The module `verbs.<verb>` has a function
+# `command`; verbs with a dash in their name have an underscore in their module's.
+VERBS: dict[str, str] = {}
+
+EXEC_HELP = "Run a command in a container."
+
+
+class Verbs(click.Group):
+    """A group that knows its verbs' names and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["exec", *VERBS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "exec":
+            return _exec
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(f"pyinit_ctl.verbs.{cmd_name.replace('-', '_')}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, from the table: none is imported for it."""
+        rows = [("exec", EXEC_HELP), *VERBS.items()]
+        with formatter.section("Verbs"):
+            formatter.write_dl(rows)
+
+
+@click.command(
+    "exec",
+    help=EXEC_HELP,
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def _exec(words: tuple[str, ...]) -> None:
+    # Reached through options of the group only: `pyinit-ctl exec` never loads click.
+    from pyinit_ctl.exec_fast import main as exec_main
+
+    sys.exit(exec_main(words))
+
+
+@click.group(
+    cls=Verbs,
+    name="pyinit-ctl",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(pyinit.__version__, "--version", prog_name="pyinit-ctl")
+def root() -> None:
+    """Make containers, and attach to them through the control socket of their init."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a verb. Returns the exit status; failures are one line on stderr."""
+    try:
+        return _run(words)
+    except PyinitError as error:
+        say(str(error))
+        return error.status
+    except click.ClickException as error:
+        say(f"{error.format_message()}; see --help")
+        return FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone: end as SIGPIPE would have, without its traceback.
+        sys.stderr.close()
+        return 141
+
+
+def _run(words: Sequence[str]) -> int:
+    result = root.main(args=list(words), prog_name="pyinit-ctl", standalone_mode=False)
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,169 @@
+"""`pyinit-ctl exec`: as little as it takes, since it is what people type and wait for.
+
+Nothing is imported on this path beyond C builtins, the codec and the modules here; a test
+holds the list.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyinit.errors import ConnectionLost, ProtocolError, PyinitError, UsageError
+from pyinit.varlink.scm import close_all
+from pyinit_ctl import registry
+from pyinit_ctl.exec_options import ExecOptions
+from pyinit_ctl.printable import printable
+from pyinit_ctl.replies import TIMED_OUT, exit_status, text
+from pyinit_ctl.wire import Link
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from pyinit.varlink.envelope import Reply
+    from pyinit_ctl.registry import Target
+    from pyinit_ctl.stdio import Stdio
+
+
+def main(words: Sequence[str]) -> int:
+    """Run `exec` with the words behind the verb. Returns the exit status; writes one line on
+    stderr when that is 125, or 126 or 127 because the command could not be started."""
+    open_missing()
+    try:
+        options = ExecOptions.parse(words)
+        if options.flag("help"):
+            from pyinit_ctl.exec_help import show
+
+            return show()
+        return run(options)
+    except PyinitError as error:
+        say(str(error))
+        return error.status
+    except KeyboardInterrupt:
+        return 130  # as SIGINT would have ended it
+
+
+def run(options: ExecOptions) -> int:
+    """Carry out a parsed command line. Returns the exit status; raises PyinitError."""
+    command = options.command()
+    target = registry.resolve(options.target)
+    with Link(registry.connect(target)) as link:
+        if options.flag("detach"):
+            return _detached(link, options, command)
+        if options.flag("tty"):
+            from pyinit_ctl.exec_terminal import run_in_terminal
+
+            return run_in_terminal(link, target, options, command)
+        return _attached(link, target, options, command)
+
+
+def open_missing() -> None:
+    """Put /dev/null on each of 0, 1 and 2 that is closed, or the next socket takes its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+
+
+def say(message: str) -> None:
+    """One line on stderr; a terminal's control characters in it are made harmless."""
+    try:
+        os.write(2, f"pyinit-ctl: {printable(message)}\n".encode(errors="backslashreplace"))
+    except OSError:
+        return  # nobody reads it: the exit status has to do
+
+
+def _detached(link: Link, options: ExecOptions, command: dict[str, Any]) -> int:
+    parameters: dict[str, Any] = {"command": command, "detach": True}
+    if options.flag("tty"):
+        from pyinit_ctl.exec_terminal import terminal_parameters
+
+        parameters["terminal"] = terminal_parameters()
+    print_id(text(link.call("Exec", parameters), "id"))
+    return 0
+
+
+def print_id(exec_id: str) -> None:
+    """An exec's id on stdout, in one write."""
+    sys.stdout.write(printable(exec_id) + "\n")
+    sys.stdout.flush()
+
+
+def _attached(link: Link, target: Target, options: ExecOptions, command: dict[str, Any]) -> int:
+    from pyinit_ctl.forward import Forwarder
+    from pyinit_ctl.stdio import Stdio
+
+    stdio = Stdio.plan(options.flag("interactive"))
+    forwarder = Forwarder(target)
+    parameters, fds = with_descriptors({"command": command}, stdio.descriptors)
+    link.send("Exec", parameters, more=True, fds=fds)
+    started = check_event(link.receive(), "started")
+    close_all(started.fds)
+    stdio.handed_over()
+    forwarder.begin(text(started.parameters, "id"))
+    return finish(link, stdio)
+
+
+def with_descriptors(
+    parameters: dict[str, Any], named: dict[str, int]
+) -> tuple[dict[str, Any], list[int]]:
+    """`parameters` with an index for each named descriptor, and the descriptors by index.
+
+    One that has two names goes once.
+    """
+    fds: list[int] = []
+    for name, descriptor in named.items():
+        if descriptor not in fds:
+            fds.append(descriptor)
+        parameters[name] = fds.index(descriptor)
+    return parameters, fds
+
+
+def check_event(reply: Reply, expected: str) -> Reply:
+    """A reply of an Exec or AttachExec, if it is the `expected` event, or the last one.
+
+    Raises ProtocolError, ConnectionLost; its descriptors are closed then.
+    """
+    if reply.parameters.get("event") != expected:
+        close_all(reply.fds)
+        raise ProtocolError("the container answered out of order")
+    if reply.continues != (expected != "exited"):
+        close_all(reply.fds)
+        raise ConnectionLost("the container ended the conversation before the command ended")
+    return reply
+
+
+def finish(link: Link, stdio: Stdio) -> int:
+    """Relay until the command has ended, and its output too as far as is told in `relay`."""
+    complete = True
+    if stdio.inputs or stdio.outputs:
+        from pyinit_ctl.relay import drain, relay_until_reply
+
+        reply = relay_until_reply(link, stdio.inputs + stdio.outputs)
+        complete = drain(stdio.outputs)
+    else:
+        reply = link.receive()
+    exited = check_event(reply, "exited")
+    close_all(exited.fds)
+    if not complete:
+        say("the command has ended, but a process it left behind holds its output: not waiting")
+    check_outputs(stdio)
+    return status_of(exited)
+
+
+def check_outputs(stdio: Stdio) -> None:
+    """Raise UsageError if output was lost on our side, as on a full disk."""
+    for pump in stdio.outputs:
+        if pump.failure is not None:
+            raise UsageError(f"the command's output could not be written: {pump.failure.strerror}")
+
+
+def status_of(exited: Reply) -> int:
+    """The exit status of `pyinit-ctl` for the last reply. Raises ProtocolError."""
+    if exited.parameters.get("timed_out") is True:
+        return TIMED_OUT
+    return exit_status(exited.parameters.get("status"))

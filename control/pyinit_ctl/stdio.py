@@ -1,0 +1,100 @@
+"""Which of our own three streams the command may have, and what it gets instead.
+
+A pipe, FIFO or socket is handed over. A terminal could be typed into by the container
+(TIOCSTI) and a file could be opened anew for writing through /proc, so of anything else
+only the bytes go across, by way of a pipe that is made here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyinit.errors import SystemFault
+from pyinit_ctl.relay import Pump
+
+NAMES = ("stdin", "stdout", "stderr")
+
+
+class Stdio:
+    """What goes along with an Exec call: `descriptors` by stream name, and our `pumps`."""
+
+    __slots__ = ("_made", "_outputs", "descriptors", "inputs", "outputs")
+
+    def __init__(self) -> None:
+        self.descriptors: dict[str, int] = {}
+        self.inputs: list[Pump] = []
+        self.outputs: list[Pump] = []
+        self._made: list[int] = []
+        self._outputs: dict[tuple[int, int, int], int] = {}
+
+    @classmethod
+    def plan(cls, interactive: bool) -> Stdio:
+        """For the streams 0, 1 and 2 of this process. Raises SystemFault."""
+        stdio = cls()
+        try:
+            if interactive:
+                stdio._plan_input()
+            for number in (1, 2):
+                stdio._plan_output(number)
+        except OSError as error:
+            raise SystemFault("make a pipe for the command's streams", error) from None
+        return stdio
+
+    def handed_over(self) -> None:
+        """The init has the descriptors: let go of our copies, or nobody would see an end.
+
+        Whoever reads our stdout learns that the command closed its own only if we hold it
+        no longer. Our stderr stays, for what there is to tell.
+        """
+        for descriptor in self._made:
+            os.close(descriptor)
+        self._made.clear()
+        null = -1
+        for number in (0, 1):
+            if self.descriptors.get(NAMES[number]) == number:
+                null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) if null < 0 else null
+                os.dup2(null, number)
+
+    def _plan_input(self) -> None:
+        mode = os.fstat(0).st_mode
+        if _may_be_passed(mode):
+            self.descriptors["stdin"] = 0
+        elif not _is_null(0):
+            reading, writing = os.pipe()
+            os.set_blocking(writing, False)
+            self._hand_over("stdin", reading)
+            self.inputs.append(Pump(0, writing, closes=writing))
+
+    def _plan_output(self, number: int) -> None:
+        status = os.fstat(number)
+        if _may_be_passed(status.st_mode):
+            self.descriptors[NAMES[number]] = number
+        elif not _is_null(number):
+            # One pipe where both are the same file or terminal keeps the order of what is
+            # written to them.
+            same = (status.st_dev, status.st_ino, status.st_rdev)
+            if same not in self._outputs:
+                self._outputs[same] = self._make_output(number)
+            self.descriptors[NAMES[number]] = self._outputs[same]
+
+    def _make_output(self, number: int) -> int:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        self._made.append(writing)
+        self.outputs.append(Pump(reading, number, closes=reading))
+        return writing
+
+    def _hand_over(self, name: str, descriptor: int) -> None:
+        self.descriptors[name] = descriptor
+        self._made.append(descriptor)
+
+
+def _may_be_passed(mode: int) -> bool:
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _is_null(number: int) -> bool:
+    """Whether it is /dev/null, character device 1:3: the init opens one of its own."""
+    status = os.fstat(number)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
