@@ -29,10 +29,13 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         BASE | {"pyinit.init.config"},
         {"msgspec", "pyroute2", "pyseccomp", "structlog"},
     ),
-    "pyinit.container.launch": (BASE | {"pyinit.container", "pyinit.init"}, {"structlog"}),
+    "pyinit.container.launch": (
+        BASE | {"pyinit.container", "pyinit.container.inside", "pyinit.init"},
+        {"structlog"},
+    ),
     # The child's side of a launch: it ends in init's main.
     "pyinit.container.inside": (
-        BASE | {"pyinit.container", "pyinit.init.config", "pyinit.init.start", "pyinit.init.ready"},
+        BASE | {"pyinit.container", "pyinit.init"},
         set(),
     ),
     "pyinit.init": (BASE, {"msgspec", "outcome", "structlog", "trio"}),
