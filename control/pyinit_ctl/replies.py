@@ -96,10 +96,10 @@ _BUILDERS: dict[tuple[str, str], Callable[[dict[str, str]], PyinitError]] = {
         f"no {f.get('kind', 'such thing')} {f.get('name', '')!r} in the container"
     ),
     (INTERFACE, "CommandNotFound"): lambda f: CommandNotFound(
-        f"command not found in the container: {f.get('command', '')}"
+        f.get("command", ""), f.get("reason", "no such command in the container")
     ),
     (INTERFACE, "CommandNotExecutable"): lambda f: CommandNotExecutable(
-        f"{f.get('command', '')} can't be executed in the container: {f.get('reason', '')}"
+        f.get("command", ""), f.get("reason", "can't be executed in the container")
     ),
     (INTERFACE, "InvalidArgument"): lambda f: UsageError(
         f"{f.get('field', 'an argument')}: {f.get('reason', '')}"

@@ -196,7 +196,8 @@ class ToyServer:
             process, master = start(call)
         except FileNotFoundError:
             conversation.error(
-                "CommandNotFound", {"command": call.parameters["command"]["argv"][0]}
+                "CommandNotFound",
+                {"command": call.parameters["command"]["argv"][0], "reason": "not found"},
             )
             return
         except PermissionError as error:
@@ -204,7 +205,6 @@ class ToyServer:
                 "CommandNotExecutable",
                 {
                     "command": call.parameters["command"]["argv"][0],
-                    "errno": error.errno,
                     "reason": error.strerror,
                 },
             )

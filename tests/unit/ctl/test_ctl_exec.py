@@ -26,8 +26,8 @@ def test_streams_and_status(run_dir: Path) -> None:
     ("words", "status", "message"),
     [
         (["web", "sh", "-c", "kill -KILL $$"], 137, ""),
-        (["web", "no-such-command"], 127, "command not found in the container: no-such-command"),
-        (["web", "/etc/passwd"], 126, "can't be executed"),
+        (["web", "no-such-command"], 127, "no-such-command: not found"),
+        (["web", "/etc/passwd"], 126, "/etc/passwd: Permission denied"),
         (["wbe", "true"], 125, "no container named 'wbe'"),
         (["./nowhere/control.sock", "true"], 125, "no control socket at ./nowhere"),
         (["--timeout", "0.1", "web", "sleep", "60"], 124, ""),
