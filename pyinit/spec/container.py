@@ -18,7 +18,7 @@ NAME = re.compile(r"[a-z0-9A-Z][a-zA-Z0-9_.-]{0,62}\Z")
 HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?\Z")
 # Of those that a container can share; mnt is always its own, and net has options of its own.
 NAMESPACES = ("pid", "ipc", "uts", "cgroup")
-RESERVED_NAMES = frozenset({"networks", "locks"})
+RESERVED_NAMES = frozenset({"networks", "locks", "seccomp"})
 
 Seconds = Annotated[float, Meta(ge=0)]
 
