@@ -15,7 +15,9 @@ from pyinit_ctl.replies import FAILED
 
 # verb → what it does, in the order of the help. The module `verbs.<verb>` has a function
 # `command`; verbs with a dash in their name have an underscore in their module's.
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "run": "Make a container and run a command in it.",
+}
 
 EXEC_HELP = "Run a command in a container."
 

@@ -98,13 +98,13 @@ def _attached(link: Link, target: Target, options: ExecOptions, command: dict[st
     from pyinit_ctl.stdio import Stdio
 
     stdio = Stdio.plan(options.flag("interactive"))
-    forwarder = Forwarder(target)
+    forwarder = Forwarder()
     parameters, fds = with_descriptors({"command": command}, stdio.descriptors)
     link.send("Exec", parameters, more=True, fds=fds)
     started = check_event(link.receive(), "started")
     close_all(started.fds)
     stdio.handed_over()
-    forwarder.begin(text(started.parameters, "id"))
+    forwarder.begin(target, "SignalExec", {"id": text(started.parameters, "id")})
     return finish(link, stdio)
 
 

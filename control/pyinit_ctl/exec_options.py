@@ -13,7 +13,7 @@ from pyinit_ctl.flags import FLAG, LIST, VALUE, Option, parse
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from pyinit_ctl.flags import Values
@@ -98,11 +98,7 @@ class ExecOptions:
         return key_bytes(_DETACH_KEYS if keys is None else keys)
 
     def _add_environment(self, command: dict[str, Any]) -> None:
-        environment: dict[str, str] = {}
-        for path in self.values("env-file"):
-            environment.update(_env_file(path))
-        for setting in self.values("env"):
-            environment.update(_variable(setting, "--env"))
+        environment = read_environment(self.values("env"), self.values("env-file"))
         if environment:
             command["environment"] = environment
 
@@ -153,6 +149,16 @@ def _variable(setting: str, where: str) -> dict[str, str]:
         return {name: value}
     inherited = os.environ.get(name)
     return {} if inherited is None else {name: inherited}
+
+
+def read_environment(settings: Iterable[str], files: Iterable[str]) -> dict[str, str]:
+    """What `--env` and `--env-file` set together; --env counts more. Raises PyinitError."""
+    environment: dict[str, str] = {}
+    for path in files:
+        environment.update(_env_file(path))
+    for setting in settings:
+        environment.update(_variable(setting, "--env"))
+    return environment
 
 
 def _env_file(path: str) -> dict[str, str]:

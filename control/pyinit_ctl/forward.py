@@ -34,34 +34,35 @@ _PATIENCE = 5.0
 class Forwarder:
     """Takes over the handlers of FORWARDED; what arrives before `begin` waits for it."""
 
-    __slots__ = ("_early", "_id", "_target")
+    __slots__ = ("_call", "_early")
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._id: str | None = None
+    def __init__(self) -> None:
+        self._call: tuple[Target, str, dict[str, str]] | None = None
         self._early: list[int] = []
         for number in FORWARDED:
             # What whoever started us wanted ignored (nohup, a background job) stays ignored.
             if _signal.getsignal(number) != _signal.SIG_IGN:
                 _signal.signal(number, self._arrived)
 
-    def begin(self, exec_id: str) -> None:
-        """The command runs under this id."""
-        self._id = exec_id
+    def begin(self, target: Target, method: str, parameters: dict[str, str]) -> None:
+        """The command runs: from now on each signal is a call of `method` with `parameters`."""
+        self._call = (target, method, parameters)
         while self._early:
-            self._send(exec_id, self._early.pop(0))
+            self._send(self._early.pop(0))
 
     def _arrived(self, number: int, _frame: object) -> None:
-        if self._id is None:
+        if self._call is None:
             self._early.append(number)
         else:
-            self._send(self._id, number)
+            self._send(number)
 
-    def _send(self, exec_id: str, number: int) -> None:
+    def _send(self, number: int) -> None:
+        assert self._call is not None
+        target, method, parameters = self._call
         try:
-            with Link(registry.connect(self._target)) as link:
+            with Link(registry.connect(target)) as link:
                 link.set_timeout(_PATIENCE)
-                link.call("SignalExec", {"id": exec_id, "signal": FORWARDED[number]})
+                link.call(method, {**parameters, "signal": FORWARDED[number]})
         except PyinitError:
             # The command has ended meanwhile, or the container has: the exec's own
             # connection says which.

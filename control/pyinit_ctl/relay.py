@@ -141,7 +141,7 @@ def wait_for(
     return ready - waiting.keys()
 
 
-def relay_until_reply(link: Link, pumps: list[Pump]) -> Reply:
+def relay_until_reply(link: Awaited, pumps: list[Pump]) -> Reply:
     """Move bytes until `link` has a reply, and return that. Raises PyinitError."""
     while (reply := link.pull()) is None:
         if wait_for(pumps, (link.fileno(),)):

@@ -203,7 +203,7 @@ class Joined:
         self._to_stdout = b""
         self.output_failed = False
 
-    def run(self, link: Link) -> Reply:
+    def run(self, link: Awaited) -> Reply:
         """Relay until `link` has a reply, and return that. Raises Detached, PyinitError."""
         while (reply := link.pull()) is None:
             ready = self._poll(link.fileno(), None)

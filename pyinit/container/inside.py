@@ -20,6 +20,7 @@ from pyinit.linux.cgroups import PayloadGroups
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
 from pyinit.spec.container import ContainerSpec
+from pyinit.spec.network import HostNetwork
 
 # The folder, in the container's own, on which its root is put together before the pivot.
 SCRATCH = "root"
@@ -33,7 +34,7 @@ class Inside:
     folder: Path
     control: Path
     namespaces: Namespaces
-    stdio: tuple[int, int, int] | None = None
+    stdio: tuple[int | None, int | None, int | None] | None = None
     terminal: TerminalSize | None = None
     groups: PayloadGroups | None = None
     channel: socket.socket | None = None
@@ -87,8 +88,9 @@ def _config(inside: Inside) -> InitConfig:
 
 def _drop_descriptors(inside: Inside, config: InitConfig) -> None:
     """Close all but what is taken along; /dev/null on 0, 1 and 2 keeps those numbers taken."""
-    kept = {*config.listeners, *(config.stdio or ()), *inside.namespaces.joined.values()}
-    kept |= {fd for fd in (config.ready, config.exit_record, config.log) if fd is not None}
+    kept = {*config.listeners, *inside.namespaces.joined.values()}
+    single = (config.ready, config.exit_record, config.log, *(config.stdio or ()))
+    kept |= {descriptor for descriptor in single if descriptor is not None}
     kept |= set(inside.groups.descriptors()) if inside.groups is not None else set()
     null = os.open("/dev/null", os.O_RDWR)
     for number in range(3):
@@ -110,28 +112,26 @@ def _enter(inside: Inside) -> None:
     if namespaces.owns("net"):
         loopback_up()
     write_sysctls(spec.sysctls)
+    steps = planned_mounts(spec, inside.folder)
     hidden = [folder.run_directory(), inside.control]
-    enter_root(spec.root, inside.folder / SCRATCH, _plan(inside), hidden)
+    enter_root(spec.root, inside.folder / SCRATCH, steps, hidden)
 
 
-def _plan(inside: Inside) -> list[Step]:
-    spec = inside.spec
+def planned_mounts(spec: ContainerSpec, path: Path) -> list[Step]:
+    """Every mount of a container whose folder on the host is `path`."""
     return mount_plan(
-        own_network=inside.namespaces.owns("net"),
-        extra=volume_steps(spec.volumes, spec.tmpfs) + _network_files(inside),
+        own_network=not isinstance(spec.network, HostNetwork),
+        extra=volume_steps(spec.volumes, spec.tmpfs) + _network_files(spec, path),
         privileged=spec.privileged,
         read_only=spec.root.read_only,
     )
 
 
-def _network_files(inside: Inside) -> list[Step]:
+def _network_files(spec: ContainerSpec, path: Path) -> list[Step]:
     """The files that name the container and its network, over the root's own."""
-    taken = {volume.target for volume in inside.spec.volumes}
-    return [
-        Bind(str(inside.folder / name), f"/etc/{name}")
-        for name in NETWORK_FILES
-        if f"/etc/{name}" not in taken and (inside.folder / name).exists()
-    ]
+    taken = {volume.target for volume in spec.volumes}
+    names = [name for name in NETWORK_FILES if f"/etc/{name}" not in taken]
+    return [Bind(str(path / name), f"/etc/{name}") for name in names]
 
 
 def _tell_failure(inside: Inside, error: BaseException) -> None:

@@ -73,7 +73,7 @@ class _Launch:
 def launch(
     spec: ContainerSpec,
     *,
-    stdio: tuple[int, int, int] | None = None,
+    stdio: tuple[int | None, int | None, int | None] | None = None,
     terminal: TerminalSize | None = None,
 ) -> Container:
     """Make the container and return once it can be attached to.

@@ -23,7 +23,7 @@ class InitConfig:
 
     `command` is empty for an idle container. `grace` is in seconds. Descriptors were opened
     outside the root: `listeners` are listening UNIX sockets; `stdio` are the main command's
-    0, 1 and 2 (pipes, FIFOs or sockets); `terminal` asks for a pty in their place, whose
+    0, 1 and 2 (pipes, FIFOs or sockets, None for /dev/null); `terminal` asks for a pty in their place, whose
     master goes out by `ready`, a SEQPACKET socket that hears when the container can be
     attached to; `exit_record` is the file that keeps the exit status; `log` that of init's
     own log. Each may be missing.
@@ -38,7 +38,7 @@ class InitConfig:
     privileges: Privileges = field(default_factory=Privileges)
     seccomp: bytes | None = None
     listeners: tuple[int, ...] = ()
-    stdio: tuple[int, int, int] | None = None
+    stdio: tuple[int | None, int | None, int | None] | None = None
     terminal: TerminalSize | None = None
     ready: int | None = None
     exit_record: int | None = None

@@ -188,12 +188,17 @@ def _main_stdio(container: Container) -> Iterator[tuple[tuple[int, int, int], in
             stack.callback(os.close, slave)
             yield (slave, slave, slave), master
         elif config.stdio is not None:
-            for descriptor in set(config.stdio):
+            for descriptor in {each for each in config.stdio if each is not None}:
                 stack.callback(os.close, descriptor)
-            yield config.stdio, None
+            stdin, stdout, stderr = (_or_null(container, each) for each in config.stdio)
+            yield (stdin, stdout, stderr), None
         else:
             null = container.devnull
             yield (null, null, null), None
+
+
+def _or_null(container: Container, descriptor: int | None) -> int:
+    return container.devnull if descriptor is None else descriptor
 
 
 async def _until_end(container: Container) -> ExitStatus:

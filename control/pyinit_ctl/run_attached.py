@@ -1,0 +1,112 @@
+"""Staying with a container: its output, our input and signals, and its exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import TracebackType
+from typing import Self
+
+from pyinit.container.clearing import clear_ended, remove
+from pyinit.container.launch import Container, launch
+from pyinit.init.config import TerminalSize
+from pyinit.spec.container import ContainerSpec
+from pyinit.varlink.envelope import Reply
+from pyinit_ctl.exec_fast import check_outputs, say
+from pyinit_ctl.forward import Forwarder
+from pyinit_ctl.records import read_exit
+from pyinit_ctl import registry
+from pyinit_ctl.relay import drain, relay_until_reply
+from pyinit_ctl.stdio import NAMES, Stdio
+from pyinit_ctl.terminal import Joined, RawTerminal, Signalled, check_master, size_of
+
+
+class EndOfInit:
+    """What the relays wait for in place of a reply: PID 1's end, by its pidfd."""
+
+    def __init__(self, pidfd: int) -> None:
+        self._pidfd = pidfd
+        self._over = False
+
+    def fileno(self) -> int:
+        return self._pidfd
+
+    def read(self) -> None:
+        """The pidfd is readable: the process has ended."""
+        self._over = True
+
+    def pull(self) -> Reply | None:
+        return Reply({}) if self._over else None
+
+
+class Attached:
+    """A container that was launched, and is cleared away once it has ended."""
+
+    def __init__(self, container: Container, spec: ContainerSpec) -> None:
+        self._container = container
+        self._spec = spec
+        self.end = EndOfInit(container.pidfd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._container.close()
+
+    def master(self) -> int:
+        """The pty's master, checked and non-blocking."""
+        master = self._container.terminal
+        assert master is not None
+        check_master(master)
+        os.set_blocking(master, False)
+        return master
+
+    def exit_code(self) -> int:
+        """Of the container, which has ended; takes back what it had."""
+        os.waitid(os.P_PID, self._container.pid, os.WEXITED)
+        clear_ended(self._container.folder)
+        found = read_exit(registry.container(self._spec.name))
+        if self._spec.remove:
+            remove(self._container.folder)
+        return found.code if found is not None else 125
+
+
+def run_attached(spec: ContainerSpec, interactive: bool) -> int:
+    """Run with our own streams: pipes are handed over, anything else is relayed."""
+    stdio = Stdio.plan(interactive)
+    forwarder = Forwarder()
+    stdin, stdout, stderr = (stdio.descriptors.get(name) for name in NAMES)
+    container = launch(spec, stdio=(stdin, stdout, stderr))
+    with Attached(container, spec) as attached:
+        stdio.handed_over()
+        forwarder.begin(registry.resolve(str(container.control)), "Kill", {})
+        relay_until_reply(attached.end, stdio.inputs + stdio.outputs)
+        complete = drain(stdio.outputs)
+        code = attached.exit_code()
+    if not complete:
+        say("the container has ended, but something still holds its output: not waiting")
+    check_outputs(stdio)
+    return code
+
+
+def run_in_terminal(spec: ContainerSpec, interactive: bool) -> int:
+    """Run with a pty, joined to our stdin (with -i) and stdout."""
+    rows, columns = size_of(0, 1, 2)
+    size = TerminalSize(rows, columns, os.environ.get("TERM", "xterm"))
+    with Attached(launch(spec, terminal=size), spec) as attached:
+        master = attached.master()
+        joined = Joined(master, b"", interactive)
+        try:
+            with RawTerminal(0 if interactive else None, master):
+                joined.run(attached.end)
+                joined.drain()
+        except Signalled as signalled:
+            # The terminal is as it was; the container hears a hang-up when the master closes.
+            signal.signal(signalled.number, signal.SIG_DFL)
+            os.kill(os.getpid(), signalled.number)
+        return attached.exit_code()
