@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pyinit.varlink.envelope import Reply
-    from pyinit_ctl.wire import Link
+    from pyinit_ctl.wire import Awaited
 
 CHUNK = 1 << 16
 """Bytes moved at a time: what a pipe holds (pipe(7)), so one that was just made too."""

@@ -12,10 +12,10 @@ from pyinit.container.launch import Container, launch
 from pyinit.init.config import TerminalSize
 from pyinit.spec.container import ContainerSpec
 from pyinit.varlink.envelope import Reply
+from pyinit_ctl import registry
 from pyinit_ctl.exec_fast import check_outputs, say
 from pyinit_ctl.forward import Forwarder
 from pyinit_ctl.records import read_exit
-from pyinit_ctl import registry
 from pyinit_ctl.relay import drain, relay_until_reply
 from pyinit_ctl.stdio import NAMES, Stdio
 from pyinit_ctl.terminal import Joined, RawTerminal, Signalled, check_master, size_of

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from pyinit.varlink.envelope import Reply
-    from pyinit_ctl.wire import Link
+    from pyinit_ctl.wire import Awaited
 
 _ENDING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 

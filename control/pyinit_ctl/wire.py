@@ -12,9 +12,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Mapping, Sequence
-    from typing import Any, Self
+    from typing import Any, Protocol, Self
 
     from pyinit.varlink.envelope import Reply
+
+    class Awaited(Protocol):
+        """What a relay waits for: readable when there is news, which `pull` then has."""
+
+        def fileno(self) -> int: ...
+        def read(self) -> None: ...
+        def pull(self) -> Reply | None: ...
+
 
 _CHUNK = 1 << 16
 

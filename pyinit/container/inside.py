@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def become_init(inside: Inside) -> NoReturn:
     code = 125
     try:
         os.setsid()
+        _move_stdio(inside)
         config = _config(inside)
         _drop_descriptors(inside, config)
         # Where the maker has it loaded this costs nothing; where not, now is the time.
@@ -84,6 +86,16 @@ def _config(inside: Inside) -> InitConfig:
         log=inside.log,
         groups=inside.groups,
     )
+
+
+def _move_stdio(inside: Inside) -> None:
+    """The main command's descriptors may be the maker's own 0, 1 and 2: out of the way."""
+    if inside.stdio is not None:
+        stdin, stdout, stderr = (
+            None if each is None else fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 3)
+            for each in inside.stdio
+        )
+        inside.stdio = (stdin, stdout, stderr)
 
 
 def _drop_descriptors(inside: Inside, config: InitConfig) -> None:

@@ -23,10 +23,10 @@ class InitConfig:
 
     `command` is empty for an idle container. `grace` is in seconds. Descriptors were opened
     outside the root: `listeners` are listening UNIX sockets; `stdio` are the main command's
-    0, 1 and 2 (pipes, FIFOs or sockets, None for /dev/null); `terminal` asks for a pty in their place, whose
-    master goes out by `ready`, a SEQPACKET socket that hears when the container can be
-    attached to; `exit_record` is the file that keeps the exit status; `log` that of init's
-    own log. Each may be missing.
+    0, 1 and 2 (pipes, FIFOs or sockets, None for /dev/null); `terminal` asks for a pty in
+    their place, whose master goes out by `ready`, a SEQPACKET socket that hears when the
+    container can be attached to; `exit_record` is the file that keeps the exit status;
+    `log` that of init's own log. Each may be missing.
     """
 
     name: str
