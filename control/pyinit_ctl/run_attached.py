@@ -9,8 +9,7 @@ from typing import Self
 
 from pyinit.container.clearing import clear_ended, remove
 from pyinit.container.launch import Container, launch
-from pyinit.init.config import TerminalSize
-from pyinit.spec.container import ContainerSpec
+from pyinit.spec.container import ContainerSpec, TerminalSize
 from pyinit.varlink.envelope import Reply
 from pyinit_ctl import registry
 from pyinit_ctl.exec_fast import check_outputs, say

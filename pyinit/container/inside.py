@@ -16,11 +16,11 @@ from pyinit.container.plan import Bind, Step, mount_plan, volume_steps
 from pyinit.container.root import enter_root
 from pyinit.container.sysctls import write_sysctls
 from pyinit.errors import PyinitError
-from pyinit.init.config import InitConfig, TerminalSize
+from pyinit.init.config import InitConfig
 from pyinit.linux.cgroups import PayloadGroups
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
-from pyinit.spec.container import ContainerSpec
+from pyinit.spec.container import ContainerSpec, TerminalSize
 from pyinit.spec.network import HostNetwork
 
 # The folder, in the container's own, on which its root is put together before the pivot.

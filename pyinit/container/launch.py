@@ -24,10 +24,9 @@ from pyinit.container.namespaces import Namespaces
 from pyinit.container.network import Attachment, attach
 from pyinit.container.root import check_root
 from pyinit.errors import CommandNotExecutable, CommandNotFound, PyinitError, SystemFault
-from pyinit.init.config import TerminalSize
 from pyinit.init.ready import receive
 from pyinit.linux.process import start_time
-from pyinit.spec.container import ContainerSpec
+from pyinit.spec.container import ContainerSpec, TerminalSize
 from pyinit.spec.network import BridgeNetwork
 
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pyinit.linux.cgroups import PayloadGroups
+from pyinit.spec.container import TerminalSize
 from pyinit.spec.privileges import Privileges
-
-
-@dataclass(frozen=True, slots=True)
-class TerminalSize:
-    """A terminal's size in characters, and the value of TERM for what runs in it."""
-
-    rows: int = 24
-    columns: int = 80
-    term: str = "xterm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,14 @@ RESERVED_NAMES = frozenset({"networks", "locks", "seccomp"})
 Seconds = Annotated[float, Meta(ge=0)]
 
 
+class TerminalSize(Struct, frozen=True, forbid_unknown_fields=True):
+    """A terminal's size in characters, and the value of TERM for what runs in it."""
+
+    rows: int = 24
+    columns: int = 80
+    term: str = "xterm"
+
+
 class Root(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the container's root file system comes from.
 

@@ -53,7 +53,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             {"click", "msgspec", "rich", "structlog", "trio"},
         )
         for place in ("", "verbs.")
-        for verb in ("run", "gc", "net", "ns", "update")
+        for verb in ("run", "run_attached", "gc", "net", "ns", "update")
     },
 }
 
