@@ -164,20 +164,20 @@ def _inherit_cpuset(hierarchy: Hierarchy, above: Group, group: Group) -> None:
             write_at(group.descriptor, file, read_at(above.descriptor, file).strip())
 
 
-def enable(tree: Tree, wanted: frozenset[str]) -> OSError | None:
-    """Hand the controllers `wanted` down to the groups in `top`, as far as the kernel lets us.
+def enable(mountpoint: str, path: str, wanted: frozenset[str]) -> OSError | None:
+    """Hand the controllers `wanted` down to the groups in `path`, as far as the kernel lets us.
 
     v2 only: from the mount's root each group must pass a controller on. Gives the first
     refusal; EBUSY means that processes live in a group above, which v2 does not allow.
     """
     first = None
-    for path in _chain(tree.hierarchy.mountpoint, tree.path):
+    for group_path in _chain(mountpoint, path):
         try:
-            with open_group(path) as group:
+            with open_group(group_path) as group:
                 assert isinstance(group, UnifiedGroup)
                 _enable_in(group, wanted)
         except OSError as error:
-            first = first or OSError(error.errno, error.strerror, path)
+            first = first or OSError(error.errno, error.strerror, group_path)
     return first
 
 
