@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -44,6 +45,15 @@ CT_STATUS_DNAT = 1 << 5
 RTN_LOCAL = 2
 NF_DROP = 0
 
+# netlink(7); rules go behind those that are there.
+NLM_F_REQUEST, NLM_F_ACK = 0x001, 0x004
+NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x200, 0x400, 0x800
+NLMSG_ERROR = 2
+NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 0x10, 0x11
+NETLINK_NETFILTER = 12
+SO_SNDBUFFORCE = 32
+_HEADER = struct.Struct("=IHHII")
+
 _MISSING = (
     errno.EPROTONOSUPPORT,
     errno.EAFNOSUPPORT,
@@ -73,44 +83,25 @@ def put(table: Table) -> None:
 
     Raises Unsupported on a kernel without nftables or NAT, SystemFault.
     """
-    from pyroute2.netlink.nfnetlink import nftsocket as wire
-
-    with _socket(f"set up the nftables table {table.name}") as nft:
-        batch = [
-            # Deleting fails when there is none, so one is made first.
-            _message(wire.nft_table_msg, wire.NFT_MSG_NEWTABLE, name=table.name),
-            _message(wire.nft_table_msg, wire.NFT_MSG_DELTABLE, name=table.name),
-            _message(wire.nft_table_msg, wire.NFT_MSG_NEWTABLE, name=table.name),
-        ]
-        for name, (hook, priority) in table.chains.items():
-            batch.append(_chain(wire, table.name, name, hook, priority))
-        for chain, expressions in table.rules:
-            batch.append(
-                _message(
-                    wire.nft_rule_msg,
-                    wire.NFT_MSG_NEWRULE,
-                    table=table.name,
-                    chain=chain,
-                    expressions=expressions,
-                )
-            )
-        _commit(nft, batch)
+    with _asking(f"set up the nftables table {table.name}"):
+        try:
+            _commit(_whole(table, NLM_F_EXCL))
+        except FileExistsError:
+            # A transaction that deletes waits 10 ms for every CPU, so it is not the first try.
+            _commit([_table_message(table.name, delete=True), *_whole(table, 0)])
 
 
 def remove(name: str) -> None:
     """Remove a table with all that is in it; one that is not there is as good."""
-    from pyroute2.netlink.nfnetlink import nftsocket as wire
-
-    with (
-        contextlib.suppress(Unsupported),
-        _socket(f"remove the nftables table {name}") as nft,
-    ):
-        _commit(nft, [_message(wire.nft_table_msg, wire.NFT_MSG_DELTABLE, name=name)])
+    with contextlib.suppress(Unsupported), _asking(f"remove the nftables table {name}"):
+        _commit([_table_message(name, delete=True)])
 
 
 def names() -> list[str]:
     """The names of all tables of family inet."""
-    with _socket("list the nftables tables") as nft:
+    from pyroute2.nftables.main import NFTables
+
+    with _asking("list the nftables tables"), NFTables(nfgen_family=NFPROTO_INET) as nft:
         return [str(table.get_attr("NFTA_TABLE_NAME")) for table in nft.get_tables()]
 
 
@@ -233,7 +224,22 @@ def _expression(kind: str, **attributes: Any) -> Expression:
     return {"attrs": [("NFTA_EXPR_NAME", kind), ("NFTA_EXPR_DATA", data)]}
 
 
-def _chain(wire: Any, table: str, name: str, hook: str, priority: str) -> Any:
+def _whole(table: Table, flags: int) -> list[Any]:
+    chains = [_chain_message(table.name, name, *place) for name, place in table.chains.items()]
+    rules = [_rule_message(table.name, chain, made_of) for chain, made_of in table.rules]
+    return [_table_message(table.name, flags), *chains, *rules]
+
+
+def _table_message(name: str, flags: int = 0, *, delete: bool = False) -> Any:
+    from pyroute2.netlink.nfnetlink import nftsocket as wire
+
+    number = wire.NFT_MSG_DELTABLE if delete else wire.NFT_MSG_NEWTABLE
+    return _message(wire.nft_table_msg, number, flags, name=name)
+
+
+def _chain_message(table: str, name: str, hook: str, priority: str) -> Any:
+    from pyroute2.netlink.nfnetlink import nftsocket as wire
+
     place = [("NFTA_HOOK_HOOKNUM", HOOKS[hook]), ("NFTA_HOOK_PRIORITY", PRIORITY[priority])]
     return _message(
         wire.nft_chain_msg,
@@ -245,25 +251,55 @@ def _chain(wire: Any, table: str, name: str, hook: str, priority: str) -> Any:
     )
 
 
-def _message(kind: Any, number: int, **attributes: Any) -> Any:
-    from pyroute2.netlink import NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST
+def _rule_message(table: str, chain: str, made_of: list[Expression]) -> Any:
+    from pyroute2.netlink.nfnetlink import nftsocket as wire
+
+    return _message(
+        wire.nft_rule_msg, wire.NFT_MSG_NEWRULE, table=table, chain=chain, expressions=made_of
+    )
+
+
+def _message(kind: Any, number: int, flags: int = 0, **attributes: Any) -> Any:
     from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES
 
     message = kind()
     message["attrs"] = [[kind.name2nla(key), value] for key, value in attributes.items()]
     message["header"]["type"] = NFNL_SUBSYS_NFTABLES << 8 | number
-    message["header"]["flags"] = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND
+    message["header"]["flags"] = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND | flags
     message["nfgen_family"] = NFPROTO_INET
     return message
 
 
-def _commit(nft: Any, messages: list[Any]) -> None:
-    """All of them or none (NFNL_MSG_BATCH_BEGIN and _END)."""
-    tuple(nft.nlm_request_batch([_edge(0x10), *messages, _edge(0x11)]))
+def _commit(messages: list[Any]) -> None:
+    """All of them or none, with one answer: the first error, or that the last one went through.
+
+    Not by pyroute2's own batch, which waits for ever when the kernel refuses the whole: the
+    answer is then to the first message, and it looks for those to the others. The kernel works
+    while we send, so an answer is there afterwards. Raises OSError.
+    """
+    messages[-1]["header"]["flags"] |= NLM_F_ACK
+    batch = [_edge(NFNL_MSG_BATCH_BEGIN), *messages, _edge(NFNL_MSG_BATCH_END)]
+    for message in batch:
+        message.encode()
+    data = b"".join(bytes(message.data) for message in batch)
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    with socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER) as netlink:
+        if len(data) > netlink.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2:
+            netlink.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, len(data) * 2)
+        netlink.sendto(data, (0, 0))
+        _read_answer(netlink.recv(4096, socket.MSG_DONTWAIT))
+
+
+def _read_answer(answer: bytes) -> None:
+    kind = _HEADER.unpack_from(answer)[1]
+    number = -struct.unpack_from("=i", answer, _HEADER.size)[0]
+    if kind != NLMSG_ERROR:
+        raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+    if number:
+        raise OSError(number, os.strerror(number))
 
 
 def _edge(number: int) -> Any:
-    from pyroute2.netlink import NLM_F_REQUEST
     from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
 
     message = nfgen_msg()
@@ -274,15 +310,13 @@ def _edge(number: int) -> Any:
 
 
 @contextmanager
-def _socket(doing: str) -> Iterator[Any]:
+def _asking(doing: str) -> Iterator[None]:
     from pyroute2 import NetlinkError
-    from pyroute2.nftables.main import NFTables
 
     try:
-        with NFTables(nfgen_family=NFPROTO_INET) as nft:
-            yield nft
+        yield
     except NetlinkError as error:
-        raise _refused(doing, OSError(error.code, str(error.args[1]))) from None
+        raise _refused(doing, OSError(error.code, os.strerror(error.code))) from None
     except OSError as error:
         raise _refused(doing, error) from None
 

@@ -6,13 +6,14 @@ import contextlib
 import multiprocessing
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pyinit.container import network
 from pyinit.container.network import leases, nft
-from pyinit.errors import InUse, UsageError
+from pyinit.errors import InUse, Unsupported, UsageError
 from pyinit.linux.netns import call_in_netns
 from pyinit.spec.network import BridgeNetwork
 from pyinit.spec.network_options import parse_network, parse_publish
@@ -230,5 +231,69 @@ def test_detaching_twice_is_as_good_as_once(tmp_path: Path) -> None:
         network.detach(had, folder=tmp_path)
         network.detach(had, folder=tmp_path)
         assert_nothing_left(tmp_path)
+
+    netns.run_in_new_host(body)
+
+
+def test_an_ordinary_user_is_told_the_way_round(tmp_path: Path) -> None:
+    def body() -> None:
+        tmp_path.chmod(0o777)
+        inside = netns.new_netns()
+        os.setuid(65534)
+        with contextlib.ExitStack() as stack, pytest.raises(Unsupported) as caught:
+            network.attach(stack, "web", inside, bridge(), folder=tmp_path / "mine")
+        assert "needs root on the host; use --net none" in str(caught.value)
+        assert list(tmp_path.glob("mine/*.json")) == []
+        with contextlib.ExitStack() as stack, pytest.raises(Unsupported, match="needs root"):
+            network.attach(stack, "web", inside, bridge(), folder=Path("/run/pyinit-not-mine"))
+
+    netns.run_in_new_host(_reachable(tmp_path, body))
+
+
+def _reachable(folder: Path, body: Callable[[], None]) -> Callable[[], None]:
+    """With every folder above open to an ordinary user, in this mount namespace only."""
+
+    def with_shelter() -> None:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        shelter = folder.parent.parent
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0777", "none", shelter], check=True)
+        folder.mkdir(parents=True)
+        folder.parent.chmod(0o777)
+        body()
+
+    return with_shelter
+
+
+def test_a_read_only_proc_sys_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    def body() -> None:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        subprocess.run(["mount", "--bind", "/proc/sys", "/proc/sys"], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", "/proc/sys"], check=True)
+        with contextlib.ExitStack() as stack, pytest.raises(Unsupported, match="read-only"):
+            network.attach(stack, "web", netns.new_netns(), bridge(), folder=tmp_path)
+        assert_nothing_left(tmp_path)
+
+    netns.run_in_new_host(body)
+
+
+def test_the_host_keeps_listening_to_its_router(tmp_path: Path) -> None:
+    """A forwarding host ignores router advertisements unless accept_ra is 2."""
+
+    def body() -> None:
+        assert netns.read_sysctl("ipv6/conf/lo/accept_ra") == "1"
+        with contextlib.ExitStack() as stack:
+            network.attach(stack, "web", netns.new_netns(), bridge(), folder=tmp_path)
+            assert netns.read_sysctl("ipv6/conf/all/forwarding") == "1"
+            assert netns.read_sysctl("ipv6/conf/lo/accept_ra") == "2"
+            assert netns.read_sysctl("ipv6/conf/pyinit0/accept_ra") == "0"
+
+    netns.run_in_new_host(body)
+
+
+def test_a_spoilt_lease_file_is_named(tmp_path: Path) -> None:
+    def body() -> None:
+        (tmp_path / "pyinit0.json").write_text("{")
+        with contextlib.ExitStack() as stack, pytest.raises(UsageError, match=r"pyinit0\.json"):
+            network.attach(stack, "web", netns.new_netns(), bridge(), folder=tmp_path)
 
     netns.run_in_new_host(body)
