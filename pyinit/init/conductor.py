@@ -228,12 +228,16 @@ class Conductor:
         }
 
     def release(self, unit: Unit) -> None:
-        """It is down, or shall be up: those that were held back by it may stop."""
-        if unit.name not in self.stop_order:
-            return
-        free = self.stop_order.release(unit.name)
-        self.queue += ((self.units[name], ev.Stop()) for name in free)
-        unit.has_changed()
+        """It need not be waited for: those that were held back by it may stop."""
+        self.keep_up({unit.name: None})
+
+    def keep_up(self, names: dict[str, None]) -> None:
+        """They shall be up after all: what they held back may stop, unless it is of them."""
+        for name in names:
+            if name in self.stop_order:
+                free = self.stop_order.release(name)
+                self.queue += ((self.units[n], ev.Stop()) for n in free if n not in names)
+                self.units[name].has_changed()
 
     def reorder(self, dependencies: Dependencies) -> None:
         """Another order is in force; whoever waits is looked at again."""

@@ -116,10 +116,10 @@ class Supervisor:
     def _bring_up(self, names: tuple[str, ...], event: Event) -> None:
         named = {self._unit(name) for name in names}
         self._refuse_when_ending()
-        for name in self._conductor.dependencies.pulled_in(names):
-            unit = self._units[name]
+        pulled_in = dict.fromkeys(self._conductor.dependencies.pulled_in(names))
+        self._conductor.keep_up(pulled_in)
+        for unit in (self._units[name] for name in pulled_in):
             unit.stopped = False
-            self._conductor.release(unit)
             if unit in named:
                 self._conductor.queue.append((unit, event))
             elif unit.life.state is not State.COMPLETED or unit.spec.type != "oneshot":
