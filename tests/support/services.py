@@ -93,7 +93,7 @@ class FakeProcesses:
         self.errors: dict[str, Exception] = {}
         self.behave: dict[str, Callable[[FakeProcess], None]] = {}
         self.hold: trio.Event | None = None
-        self._next_pid = 100
+        self.next_pid = 100
 
     async def spawn(self, launch: Launch) -> FakeProcess:
         await trio.lowlevel.checkpoint()
@@ -103,8 +103,8 @@ class FakeProcesses:
             raise self.errors[launch.service]
         if launch.role == "main":
             assert not self.mains(launch.service), f"two of {launch.service}"
-        self._next_pid += 1
-        process = FakeProcess(self, launch, self._next_pid)
+        self.next_pid += 1
+        process = FakeProcess(self, launch, self.next_pid)
         self.spawned.append(process)
         self.alive[process.pid] = process
         for key in (launch.service, launch.role):

@@ -70,7 +70,8 @@ async def test_a_watchdog_that_is_fed_costs_no_memory(
 async def test_any_order_of_arming_gives_the_last_deadline_of_each(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    ring, chance, last = Ring(), random.Random(5), {}
+    ring, chance = Ring(), random.Random(5)
+    last: dict[str, float] = {}
     nursery.start_soon(ring.timers.run)
     for _ in range(2000):
         name = str(chance.randrange(50))
