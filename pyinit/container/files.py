@@ -8,8 +8,6 @@ from pyinit.container.network import Attachment, resolv
 from pyinit.spec.container import ContainerSpec
 from pyinit.spec.network import HostNetwork
 
-NETWORK_FILES = ("hosts", "hostname", "resolv.conf")
-
 
 def write_network_files(folder: Path, spec: ContainerSpec, attachment: Attachment | None) -> None:
     """Put them into the container's folder, from where they are mounted over /etc."""

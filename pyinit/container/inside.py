@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from pyinit.container import folder
-from pyinit.container.files import NETWORK_FILES
 from pyinit.container.namespaces import Namespaces
-from pyinit.container.plan import Bind, Step, mount_plan, volume_steps
+from pyinit.container.plan import planned_mounts
 from pyinit.container.root import enter_root
 from pyinit.container.sysctls import write_sysctls
 from pyinit.errors import PyinitError
@@ -21,7 +20,6 @@ from pyinit.linux.cgroups import PayloadGroups
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
 from pyinit.spec.container import ContainerSpec, TerminalSize
-from pyinit.spec.network import HostNetwork
 
 # The folder, in the container's own, on which its root is put together before the pivot.
 SCRATCH = "root"
@@ -127,23 +125,6 @@ def _enter(inside: Inside) -> None:
     steps = planned_mounts(spec, inside.folder)
     hidden = [folder.run_directory(), inside.control]
     enter_root(spec.root, inside.folder / SCRATCH, steps, hidden)
-
-
-def planned_mounts(spec: ContainerSpec, path: Path) -> list[Step]:
-    """Every mount of a container whose folder on the host is `path`."""
-    return mount_plan(
-        own_network=not isinstance(spec.network, HostNetwork),
-        extra=volume_steps(spec.volumes, spec.tmpfs) + _network_files(spec, path),
-        privileged=spec.privileged,
-        read_only=spec.root.read_only,
-    )
-
-
-def _network_files(spec: ContainerSpec, path: Path) -> list[Step]:
-    """The files that name the container and its network, over the root's own."""
-    taken = {volume.target for volume in spec.volumes}
-    names = [name for name in NETWORK_FILES if f"/etc/{name}" not in taken]
-    return [Bind(str(path / name), f"/etc/{name}") for name in names]
 
 
 def _tell_failure(inside: Inside, error: BaseException) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyinit.linux.mount import (
     MOUNT_ATTR_NODEV,
@@ -15,7 +16,8 @@ from pyinit.linux.mount import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
 )
-from pyinit.spec.container import Tmpfs, Volume
+from pyinit.spec.container import ContainerSpec, Tmpfs, Volume
+from pyinit.spec.network import HostNetwork
 
 ATTRIBUTE_NAMES = {
     MOUNT_ATTR_RDONLY: "ro",
@@ -33,6 +35,9 @@ DEVICE_LINKS = {
     "stdout": "/proc/self/fd/1",
     "stderr": "/proc/self/fd/2",
 }
+
+# In the container's folder, to be seen under /etc.
+NETWORK_FILES = ("hosts", "hostname", "resolv.conf")
 
 # The OCI runtime specification's defaults, as podman and Docker set them.
 MASKED = (
@@ -252,6 +257,23 @@ def mount_plan(
     steps += [] if privileged else protections()
     steps += [SealRoot()] if read_only else []
     return steps
+
+
+def planned_mounts(spec: ContainerSpec, path: Path) -> list[Step]:
+    """Every mount of a container whose folder on the host is `path`."""
+    return mount_plan(
+        own_network=not isinstance(spec.network, HostNetwork),
+        extra=volume_steps(spec.volumes, spec.tmpfs) + _network_files(spec, path),
+        privileged=spec.privileged,
+        read_only=spec.root.read_only,
+    )
+
+
+def _network_files(spec: ContainerSpec, path: Path) -> list[Step]:
+    """The files that name the container and its network, over the root's own."""
+    taken = {volume.target for volume in spec.volumes}
+    names = [name for name in NETWORK_FILES if f"/etc/{name}" not in taken]
+    return [Bind(str(path / name), f"/etc/{name}") for name in names]
 
 
 def describe(steps: list[Step]) -> str:

@@ -49,7 +49,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     # The verbs that make, change or clear what belongs to the host.
     **{
         f"pyinit_ctl.{place}{verb}": (
-            BASE | {"pyinit_ctl", "pyinit.container", "pyinit.container.launch"},
+            BASE
+            | {"pyinit_ctl", "pyinit_ctl.run_attached"}
+            | {"pyinit.container", "pyinit.container.launch"},
             {"click", "msgspec", "rich", "structlog", "trio"},
         )
         for place in ("", "verbs.")

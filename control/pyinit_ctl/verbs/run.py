@@ -53,8 +53,7 @@ def _carry_out(
 
 def _show_plan(spec: ContainerSpec) -> int:
     from pyinit.container.folder import run_directory
-    from pyinit.container.inside import planned_mounts
-    from pyinit.container.plan import describe
+    from pyinit.container.plan import describe, planned_mounts
 
     click.echo(describe(planned_mounts(spec, run_directory() / spec.name)))
     return 0
