@@ -1,18 +1,20 @@
 #!/bin/sh
-# A container from start to end; `make demo` runs this. Needs root, or user namespaces.
+# The main job from start to end: a container from the default root, a command run in it
+# through its control socket, its processes and what it uses, and its end. `make demo`.
 set -eu
-name=demo-$$
 
 show() {
-    printf '$ %s\n' "$*"
+    printf '\n$ %s\n' "$*"
     "$@"
 }
 
-trap 'pyinit-ctl rm --force "$name" >/dev/null 2>&1 || true' EXIT
-show pyinit-ctl run --detach --name "$name" --hostname demo -- sleep 1000
-show pyinit-ctl exec "$name" -- sh -c 'echo "$(hostname): I am process $$, and PID 1 is $(cat /proc/1/comm)"'
-show pyinit-ctl ps "$name"
-show pyinit-ctl stats "$name"
-show pyinit-ctl stop "$name"
-show pyinit-ctl rm "$name"
+trap 'pyinit-ctl rm --force demo >/dev/null 2>&1 || true' EXIT INT TERM
+
+show pyinit-ctl run --detach --name demo --hostname demo -- sleep infinity
 show pyinit-ctl ls
+show pyinit-ctl exec demo -- sh -c 'echo "hello from $(hostname), pid $$, uid $(id -u)"'
+show pyinit-ctl ps demo
+show pyinit-ctl stats demo
+show pyinit-ctl stop demo
+show pyinit-ctl rm demo
+trap - EXIT

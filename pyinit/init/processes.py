@@ -152,15 +152,14 @@ class ProcessTable:
         """The pids of all that descends from a process, itself left out."""
         return _with_descendants({ancestor}, list(self.stats())) - {ancestor}
 
-    def totals(self) -> tuple[float, float, int, int]:
-        """CPU seconds in user and kernel mode, resident bytes, and number of processes."""
-        user = system = rss = count = 0
+    def totals(self) -> tuple[float, float, int]:
+        """CPU seconds in user and in kernel mode, and resident bytes, of all processes."""
+        user = system = rss = 0
         for stat in self.stats():
             user += stat.user_ticks
             system += stat.system_ticks
             rss += stat.rss
-            count += 1
-        return user / _TICKS, system / _TICKS, rss * _PAGE, count
+        return user / _TICKS, system / _TICKS, rss * _PAGE
 
 
 def _with_descendants(members: set[int], everybody: list[Stat]) -> set[int]:

@@ -8,6 +8,7 @@ import time
 from msgspec import Struct
 
 from pyinit.init.processes import ProcessTable
+from pyinit.linux.cgroup_stats import Usage, UsageReader
 from pyinit.linux.cgroups import PayloadGroups
 
 
@@ -51,26 +52,57 @@ class StatsReader:
 
     def __init__(self, table: ProcessTable, proc: int, groups: PayloadGroups | None) -> None:
         self._table = table
-        self._groups = groups
         self._started = time.monotonic()
-        # "1", not "self": it is this process's network namespace either way, and the
-        # file keeps showing it.
+        self._source = "proc"
+        self._usage: UsageReader | None = None
+        if groups is not None:
+            self._usage = UsageReader.of(groups)
+            self._source = "cgroup-v1" if groups.legacy() else "cgroup-v2"
+        # Once open it goes on showing the network namespace of the one who opened it.
         self._net = os.open("self/net/dev", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
 
     def read(self) -> Stats:
-        """The usage now."""
-        user, system, memory, processes = self._table.totals()
+        """The usage now: of the payload where a cgroup counts it, else of all processes.
+
+        Processes are counted with PID 1, as a list of them would show: a cgroup counts threads.
+        """
+        usage = self._usage.read() if self._usage is not None else Usage()
+        user, system, memory = self._totals(usage)
+        cpu = _seconds(usage.cpu_us)
         return Stats(
             time=time.time(),
             uptime=time.monotonic() - self._started,
-            source="proc",
-            cpu=user + system,
+            source=self._source,
+            cpu=user + system if cpu is None else cpu,
             cpu_user=user,
             cpu_system=system,
+            cpu_throttled=_seconds(usage.throttled_us),
             memory=memory,
-            processes=processes,
+            memory_peak=usage.memory_peak,
+            memory_limit=usage.memory_limit,
+            oom_kills=usage.oom_kills,
+            processes=len(self._table.pids()),
+            processes_limit=usage.pids_limit,
+            io_read=usage.read_bytes,
+            io_write=usage.written_bytes,
             interfaces=parse_interfaces(os.pread(self._net, 1 << 16, 0)),
         )
+
+    def _totals(self, usage: Usage) -> tuple[float, float, int]:
+        """User and system seconds, and memory in bytes; /proc is read only if it must be."""
+        user, system = _seconds(usage.user_us), _seconds(usage.system_us)
+        if user is not None and system is not None and usage.memory is not None:
+            return user, system, usage.memory
+        totals = self._table.totals()
+        return (
+            totals[0] if user is None else user,
+            totals[1] if system is None else system,
+            totals[2] if usage.memory is None else usage.memory,
+        )
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1e6
 
 
 def parse_interfaces(text: bytes) -> list[Interface]:

@@ -135,8 +135,8 @@ def signal_number(text: str) -> int:
 
 
 def cgroup_kind(container: Container) -> str:
-    """v1, v2 or none."""
+    """v1 (also where v2 is mounted beside it), v2 or none."""
     groups = container.config.groups
     if groups is None:
         return "none"
-    return "v2" if groups.unified else "v1"
+    return "v1" if groups.legacy() else "v2"
