@@ -227,6 +227,10 @@ class Group:
         """Move the process `pid` (0: the caller) here. Costs milliseconds on an idle machine."""
         write_at(self.descriptor, "cgroup.procs", str(pid))
 
+    def enter(self) -> None:
+        """Move the calling process, which has no other thread, here."""
+        self.attach(0)
+
     def populated(self) -> bool:
         """Whether a process lives here or below."""
         raise NotImplementedError
@@ -315,6 +319,9 @@ class LegacyGroup(Group):
     when only a spawner thread of it is here: it is never signalled, and nothing is frozen
     for a kill then, for that would stop the caller's own thread.
     """
+
+    def enter(self) -> None:
+        self.attach_thread()
 
     def populated(self) -> bool:
         return bool(self.all_pids())

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from pyinit.container import cgroup
 from pyinit.container.cgroup import ContainerCgroup
 from pyinit.container.cgroup.discovery import Hierarchy, discover
 from pyinit.errors import InUse, UsageError
+from pyinit.init.leaves import Leaves
 from pyinit.linux.cgroup_oom import OomWatch
 from pyinit.linux.cgroup_stats import UsageReader
 from pyinit.linux.cgroups import Group, LegacyGroup
@@ -65,6 +67,13 @@ class Started:
     def line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
+
+    def ask(self, question: str) -> str:
+        """A line sent and the line that comes back."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{question}\n")
+        self.process.stdin.flush()
+        return self.line()
 
     def end(self) -> None:
         self.process.kill()
@@ -313,6 +322,55 @@ class CgroupCases:
         assert ours == {"init:/init", "leaf:/payload/main"} | v1
         with UsageReader.of(made.payload()) as usage:
             assert usage.read().pids_limit == 20
+
+    def test_leaves_freeze_and_a_later_one_runs(self, case: Case) -> None:
+        made = case.make()
+        leaves = Leaves(made.payload())
+
+        async def pause_and_go_on() -> None:
+            main = leaves.make("main")
+            echo = case.start(made, main, ECHO)
+            leaves.started("main")
+            await leaves.freeze()
+            assert main.frozen()
+            later = case.start(made, leaves.make("exec-1"), "print('free', flush=True)")
+            leaves.started("exec-1")
+            assert later.line() == "free"
+            leaves.thaw()
+            assert echo.ask("hello") == "hello"
+            await leaves.freeze()
+            await leaves.end("main")
+            assert echo.process.wait(PATIENCE_S) == -signal.SIGKILL
+            await leaves.end("exec-1")
+            await leaves.end("exec-1")
+
+        trio.run(pause_and_go_on)
+        assert leaves.names() == made.payload().tracking.children() == []
+
+    def test_a_leaf_ends_with_all_its_tree_and_no_other(self, case: Case) -> None:
+        made = case.make()
+        leaves = Leaves(made.payload())
+
+        async def end_one() -> None:
+            tree = case.start(made, leaves.make("exec-1"), self.TREE)
+            spared = case.start(made, leaves.make("exec-2"), ECHO)
+            daemon = int(tree.line())
+            with leaves_child(made, "exec-1") as group:
+                group.make_child("made-by-the-payload").close()
+            assert set(leaves.pids("exec-1")) == {tree.process.pid, daemon}
+            await leaves.end("exec-1")
+            assert spared.ask("still here") == "still here"
+            assert leaves.names() == made.payload().tracking.children() == ["exec-2"]
+            await leaves.end("exec-2")
+
+        trio.run(end_one)
+
+
+ECHO = "\nfor line in sys.stdin: print(line, end='', flush=True)"
+
+
+def leaves_child(made: ContainerCgroup, name: str) -> Group:
+    return made.payload().tracking.open_child(name)
 
 
 def enter_and_tell(made: ContainerCgroup, writer: int) -> int:

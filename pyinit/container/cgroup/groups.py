@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pyinit.errors import SystemFault, Unsupported
-from pyinit.linux.cgroups import Group, LegacyGroup, PayloadGroups, read_at, write_at
+from pyinit.linux.cgroups import Group, PayloadGroups, read_at, write_at
 from pyinit.linux.namespaces import CLONE_NEWCGROUP, unshare
 from pyinit.spec.limits import Limits, Setting, settings
 
@@ -69,11 +69,7 @@ class ContainerCgroup:
 
     def _move(self, leaf: Literal["top", "init"]) -> None:
         for one in self._trees:
-            group = one.init if leaf == "init" else one.top
-            if isinstance(group, LegacyGroup):
-                group.attach_thread()
-            else:
-                group.attach(0)
+            (one.init if leaf == "init" else one.top).enter()
 
     def check(self) -> None:
         """Raise Unsupported when the limits need what can't be had here.
