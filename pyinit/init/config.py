@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pyinit.init.forwarding import Forwarding
 from pyinit.linux.cgroups import PayloadGroups
 from pyinit.spec.container import TerminalSize
 from pyinit.spec.privileges import Privileges
@@ -19,6 +20,11 @@ class InitConfig:
     their place, whose master goes out by `ready`, a SEQPACKET socket that hears when the
     container can be attached to; `exit_record` is the file that keeps the exit status;
     `log` that of init's own log. Each may be missing.
+
+    `adopted` is the pid of a main command that was started already, as a child of this
+    process; `command` then only describes it. `forwarding` is how signals go on to it.
+    `warn_orphans` logs each orphan that is reaped as a warning. `log_level` is error,
+    warning, info or debug; `log_format` console, json, or auto: what suits the descriptor.
     """
 
     name: str
@@ -35,4 +41,9 @@ class InitConfig:
     ready: int | None = None
     exit_record: int | None = None
     log: int | None = None
+    log_level: str = "info"
+    log_format: str = "auto"
+    adopted: int | None = None
+    forwarding: Forwarding = field(default_factory=Forwarding)
+    warn_orphans: bool = False
     groups: PayloadGroups | None = None

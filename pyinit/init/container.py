@@ -53,7 +53,7 @@ class Container:
 
     def request_end(self, grace: float | None = None) -> None:
         """Begin the end of the container; a second request takes away the grace."""
-        if self.end_requested.is_set():
+        if self.end_requested.is_set() or self.state == "stopping":
             self.hurry.set()
             return
         if grace is not None:

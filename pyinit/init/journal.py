@@ -43,16 +43,20 @@ class DescriptorLogger:
     log = debug = info = warning = warn = error = critical = fatal = exception = failure = msg
 
 
-def configure(descriptor: int | None, level: str = "info") -> None:
-    """Send init's log to the descriptor; None is standard error. A terminal gets colours."""
+def configure(descriptor: int | None, level: str = "info", form: str = "auto") -> None:
+    """Send init's log to the descriptor; None is standard error. A terminal gets colours.
+
+    `form` is console, json or auto: console on a terminal, JSON elsewhere.
+    """
     descriptor = 2 if descriptor is None else descriptor
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if os.isatty(descriptor):
+    terminal = os.isatty(descriptor)
+    if form == "console" or (form == "auto" and terminal):
         plain = structlog.dev.plain_traceback
-        shared.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
+        shared.append(structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain))
     else:
         shared += [
             structlog.processors.format_exc_info,

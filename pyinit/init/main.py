@@ -23,12 +23,13 @@ from pyinit.init.config import InitConfig
 from pyinit.init.container import Container
 from pyinit.init.ending import end_everything
 from pyinit.init.execs import ExecTable
+from pyinit.init.forwarding import HANDLED
 from pyinit.init.processes import ProcessTable
 from pyinit.init.ready import ReadyChannel
 from pyinit.init.reaper import Reaper
 from pyinit.init.record import write_exit_record
 from pyinit.init.server import BACKLOG, serve
-from pyinit.init.signals import HANDLED, EarlySignals, Reaction, name_of, reaction
+from pyinit.init.signals import EarlySignals, Reaction, name_of, reaction
 from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
 from pyinit.init.terminal import TerminalFactory
@@ -91,9 +92,10 @@ async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) ->
 def _assemble(config: InitConfig, nursery: trio.Nursery, stack: ExitStack) -> Container:
     """The parts, each with what it needs of the others."""
     root = _folder("/", stack)
-    proc = _folder("/proc", stack)
+    proc = _optional_folder("/proc", stack)
     table = ProcessTable(proc)
-    reaper = Reaper(on_orphan=lambda pid, status: log.debug("orphan", pid=pid, status=status))
+    tell = log.warning if config.warn_orphans else log.debug
+    reaper = Reaper(on_orphan=lambda pid, status: tell("orphan reaped", pid=pid, status=status))
     in_thread = config.groups.attach_thread if config.groups is not None else None
     spawner = Spawner(reaper, config.privileges, config.seccomp, in_thread)
     container = Container(
@@ -152,7 +154,7 @@ def _react(container: Container, number: int) -> None:
         case Reaction.FORWARD:
             assert main is not None
             log.debug("signal passed on", signal=name_of(number))
-            os.kill(main.pid, number)
+            container.config.forwarding.deliver(main.pid, number)
         case Reaction.SHUT_DOWN:
             log.info("signal to end", signal=name_of(number))
             container.request_end()
@@ -163,7 +165,10 @@ def _react(container: Container, number: int) -> None:
 async def _start_main(container: Container, ready: ReadyChannel) -> None:
     """Start the command, where there is one, and tell that the container is there."""
     config = container.config
-    if not config.command:
+    if config.adopted is not None:
+        # Recorded before the reaper first looks: nothing was awaited since it was made.
+        container.main = container.reaper.adopt(config.adopted)
+    if config.adopted is not None or not config.command:
         container.state = "running"
         ready.ready()
         return

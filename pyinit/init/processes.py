@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 
@@ -49,18 +50,22 @@ class Process(Struct, frozen=True):
 class ProcessTable:
     """/proc of one pid namespace, by a descriptor that was opened before any payload ran."""
 
-    def __init__(self, proc: int) -> None:
+    def __init__(self, proc: int | None) -> None:
+        """`proc` is None in a container without a /proc, where no process is seen."""
         self._proc = proc
         self.boot_time = self._read_boot_time()
 
     def _read_boot_time(self) -> float:
-        for line in self.read("stat").splitlines():
-            if line.startswith(b"btime "):
-                return float(line.split()[1])
-        return 0.0
+        try:
+            lines = self.read("stat").splitlines()
+        except OSError:
+            return 0.0
+        return next((float(line.split()[1]) for line in lines if line.startswith(b"btime ")), 0.0)
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes:
         """A file of /proc, at most `limit` bytes of it. Raises OSError."""
+        if self._proc is None:
+            raise FileNotFoundError(errno.ENOENT, "the container has no /proc", path)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
         try:
             parts = []
@@ -73,6 +78,8 @@ class ProcessTable:
 
     def pids(self) -> list[int]:
         """Every process, PID 1 included."""
+        if self._proc is None:
+            return []
         return sorted(int(name) for name in os.listdir(self._proc) if name.isdigit())
 
     def stat(self, pid: int) -> Stat | None:

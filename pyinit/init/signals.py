@@ -10,21 +10,10 @@ import signal
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 
+from pyinit.init.forwarding import HANDLED
+
 SIGRTMIN = signal.SIGRTMIN.value
 SIGRTMAX = signal.SIGRTMAX.value
-
-# Raised by a fault of the process itself: handling them would loop forever.
-_SYNCHRONOUS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
-_UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP}
-# SIGABRT is how a program asks for its own end; SIGSYS is seccomp's answer to a call.
-_OWN = {signal.SIGABRT, signal.SIGSYS}
-
-# 32 and 33 belong to libc, which refuses handlers for them.
-HANDLED: tuple[int, ...] = tuple(
-    number
-    for number in (*range(1, 32), *range(SIGRTMIN, SIGRTMAX + 1))
-    if number not in _SYNCHRONOUS | _UNCATCHABLE | _OWN
-)
 
 # What runtimes send to say "end": docker and podman TERM, a terminal INT, LXC SIGPWR,
 # systemd-nspawn SIGRTMIN+3 (halt) and SIGRTMIN+4 (power off).

@@ -16,7 +16,7 @@ def seal_and_run(config: InitConfig, enter: Callable[[], None]) -> int:
     Everything that will be used is loaded before, for afterwards nothing can be.
     """
     preload()
-    configure(config.log)
+    configure(config.log, config.log_level, config.log_format)
     enter()
     seal()
     settle_memory()

@@ -50,7 +50,7 @@ class Stats(Struct, frozen=True):
 class StatsReader:
     """Reads on descriptors that were opened before the payload ran and are kept open."""
 
-    def __init__(self, table: ProcessTable, proc: int, groups: PayloadGroups | None) -> None:
+    def __init__(self, table: ProcessTable, proc: int | None, groups: PayloadGroups | None) -> None:
         self._table = table
         self._started = time.monotonic()
         self._source = "proc"
@@ -59,7 +59,7 @@ class StatsReader:
             self._usage = UsageReader.of(groups)
             self._source = "cgroup-v1" if groups.legacy() else "cgroup-v2"
         # Once open it goes on showing the network namespace of the one who opened it.
-        self._net = os.open("self/net/dev", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+        self._net = _open_below(proc, "self/net/dev")
 
     def read(self) -> Stats:
         """The usage now: of the payload where a cgroup counts it, else of all processes.
@@ -85,8 +85,11 @@ class StatsReader:
             processes_limit=usage.pids_limit,
             io_read=usage.read_bytes,
             io_write=usage.written_bytes,
-            interfaces=parse_interfaces(os.pread(self._net, 1 << 16, 0)),
+            interfaces=self._interfaces(),
         )
+
+    def _interfaces(self) -> list[Interface]:
+        return [] if self._net is None else parse_interfaces(os.pread(self._net, 1 << 16, 0))
 
     def _totals(self, usage: Usage) -> tuple[float, float, int]:
         """User and system seconds, and memory in bytes; /proc is read only if it must be."""
@@ -99,6 +102,14 @@ class StatsReader:
             totals[1] if system is None else system,
             totals[2] if usage.memory is None else usage.memory,
         )
+
+
+def _open_below(proc: int | None, path: str) -> int | None:
+    """None in a container without a /proc."""
+    try:
+        return None if proc is None else os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+    except FileNotFoundError:
+        return None
 
 
 def _seconds(microseconds: int | None) -> float | None:

@@ -1,0 +1,58 @@
+"""From the lean start to the whole of init: load trio while the command runs, and adopt it.
+
+Signals that come meanwhile go on to the command at once, by handlers that need nothing; its
+end is not waited for before the reaper is there, so no status can be lost.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyinit.init.entrypoint.options import Options
+from pyinit.init.forwarding import HANDLED, Forwarding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
+
+
+def forward_meanwhile(pid: int | None, forwarding: Forwarding) -> None:
+    """Let signals through again, to the command while there is one."""
+
+    def pass_on(number: int, _frame: object) -> None:
+        if pid is not None and number not in (_signal.SIGCHLD, _signal.SIGPIPE):
+            forwarding.deliver(pid, number)
+
+    for number in HANDLED:
+        _signal.signal(number, pass_on)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDLED)
+
+
+def run_full(
+    options: Options,
+    pid: int | None,
+    listeners: tuple[int, ...],
+    environment: dict[bytes, bytes],
+) -> int:
+    """Be init with a control socket until the command ends. Returns its exit code."""
+    forwarding = options.forwarding()
+    forward_meanwhile(pid, forwarding)
+    from pyinit.init.config import InitConfig
+    from pyinit.init.start import seal_and_run
+
+    config = InitConfig(
+        name=options.name or os.uname().nodename,
+        command=tuple(options.command),
+        environment={os.fsdecode(key): os.fsdecode(environment[key]) for key in environment},
+        workdir=os.getcwd(),
+        grace=options.grace,
+        listeners=listeners,
+        adopted=pid,
+        forwarding=forwarding,
+        warn_orphans=options.warn_orphans,
+        log_level=options.level,
+        log_format=options.log_format,
+    )
+    return seal_and_run(config, lambda: None)
