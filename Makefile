@@ -36,9 +36,10 @@ bench: venv ## measure, against the peers where they are installed
 	@tools/packages.sh install bench
 	$(py) -m pytest tests/bench -o python_files='bench_*.py' $(PYTEST_ARGS)
 
-test-vm: venv ## the tests that need a full Debian kernel, in a software-emulated machine
+test-vm: ## as root: tests/vm in Debian's own kernel, in a software-emulated machine
+	@PYTHON=$(PYTHON) tools/venv.sh vm
 	@tools/packages.sh install test vm
-	$(py) -m tests.support.vng $(PYTEST_ARGS)
+	PYINIT_TEST_KERNEL=debian $(py) -m pytest tests/vm $(PYTEST_ARGS)
 
 docs: venv ## check that the pages of docs/ hang together
 	$(py) -m pytest -q tests/unit/test_docs.py

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.support import probe, uml
+from tests.support import probe, vm
 from tests.support.leaks import leaves_nothing
 
 __all__ = ["leaves_nothing"]
@@ -18,16 +18,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if path := config.getoption("--vm-reports"):
-        config.pluginmanager.register(uml.Inside(config, path))
-    elif not uml.IN_VM:
-        config.pluginmanager.register(uml.Outside())
+        config.pluginmanager.register(vm.Inside(config, path))
+    elif not vm.IN_VM:
+        config.pluginmanager.register(vm.Outside())
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("root"):
         probe.require_root()
-    if item.get_closest_marker("vm") and not uml.IN_VM:
-        uml.require()
+    if item.get_closest_marker("vm") and not vm.IN_VM:
+        vm.require()
     for marker in item.iter_markers("package"):
         probe.require_package(*marker.args)
 

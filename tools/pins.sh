@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes requirements/run.txt and requirements/dev.txt from pyproject.toml: every package
+# Writes requirements/*.txt from pyproject.toml: every package
 # with one version and the hashes of its files, for each supported Python on Linux.
 # Without arguments it keeps what is pinned and adds what is new; --upgrade takes the newest.
 set -eu
@@ -26,5 +26,6 @@ compile() {
 }
 
 compile requirements/dev.txt --group dev "$@"
+compile requirements/vm.txt --group vm --constraint requirements/dev.txt "$@"
 # The run-time pins are a part of the others: same versions, so that what is tested is what runs.
 compile requirements/run.txt --group build --constraint requirements/dev.txt "$@"

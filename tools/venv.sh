@@ -2,6 +2,7 @@
 # Makes .venv with the pinned packages and this tree in it, and does nothing where that is done.
 #   tools/venv.sh run    what pyinit needs to run
 #   tools/venv.sh dev    that, and what its tests and checks need
+#   tools/venv.sh vm     that, and what boots Debian's kernel for tests
 # $PYTHON names the interpreter (python3 by default).
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,9 +12,9 @@ python=${PYTHON:-python3}
 venv=.venv
 
 case $want in
-run | dev) ;;
+run | dev | vm) ;;
 *)
-    echo "venv: no such set of packages: $want (run or dev)" >&2
+    echo "venv: no such set of packages: $want (run, dev or vm)" >&2
     exit 2
     ;;
 esac
@@ -26,7 +27,7 @@ state() {
 
 done_already() {
     [ -x $venv/bin/python ] && $venv/bin/python -c '' 2>/dev/null || return 1
-    for set in dev run; do
+    for set in vm dev run; do
         [ "$(cat $venv/.installed-$set 2>/dev/null)" = "$(state $set)" ] && return 0
         [ $set = "$want" ] && return 1
     done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -70,9 +69,9 @@ def test_lo_is_up() -> None:
 
 
 def test_the_host_cannot_be_written() -> None:
-    with pytest.raises(OSError, match="Read-only"):
-        Path(__file__).with_name("written").touch()
-    assert os.statvfs("/").f_flag & os.ST_RDONLY
+    command = ["findmnt", "--noheadings", "--output", "FSTYPE,OPTIONS", "--target", __file__]
+    kind, options = subprocess.check_output(command, text=True).split()
+    assert kind == "overlay" or "ro" in options.split(",")
 
 
 @pytest.mark.vm(roots=("busybox",))
