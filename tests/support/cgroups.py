@@ -55,9 +55,9 @@ class Started:
     @classmethod
     def of(cls, program: str) -> Started:
         text = GATE + textwrap.dedent(program)
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         command = [sys.executable, "-I", "-S", "-c", text]
-        return cls(subprocess.Popen(command, text=True, **pipes))
+        pipe = subprocess.PIPE
+        return cls(subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe))
 
     def go(self) -> None:
         assert self.process.stdin is not None
@@ -251,7 +251,12 @@ class CgroupCases:
         spared.line()
         assert sorted(main.pids()) == sorted([tree.process.pid, daemon])
         assert main.populated()
-        assert eventually(lambda: main.kill() or main.wait_until("empty", 0.1))
+
+        def emptied() -> bool:
+            main.kill()
+            return main.wait_until("empty", 0.1)
+
+        assert eventually(emptied)
         assert main.pids() == []
         assert spared.process.poll() is None
         made.payload().tracking.remove_child("main")
