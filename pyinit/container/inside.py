@@ -37,6 +37,7 @@ class Inside:
     terminal: TerminalSize | None = None
     groups: PayloadGroups | None = None
     channel: socket.socket | None = None
+    seccomp: bytes | None = None
     listener: int = -1
     exit_record: int = -1
     log: int = -1
@@ -76,6 +77,7 @@ def _config(inside: Inside) -> InitConfig:
         user=spec.user,
         grace=spec.grace,
         privileges=spec.privileges,
+        seccomp=inside.seccomp,
         listeners=(inside.listener,),
         stdio=inside.stdio,
         terminal=inside.terminal,

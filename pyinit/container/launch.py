@@ -23,6 +23,7 @@ from pyinit.container.inside import SCRATCH, Inside, become_init
 from pyinit.container.namespaces import Namespaces
 from pyinit.container.network import Attachment, attach
 from pyinit.container.root import check_root
+from pyinit.container.seccomp import compile_filter
 from pyinit.errors import CommandNotExecutable, CommandNotFound, PyinitError, SystemFault
 from pyinit.init.ready import receive
 from pyinit.linux.process import start_time
@@ -43,6 +44,7 @@ class Container:
     pid: int
     pidfd: int
     terminal: int | None = None
+    warnings: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Let go of the descriptors; the container lives on."""
@@ -84,9 +86,11 @@ def launch(
     Then nothing of the container is left.
     """
     check_root(spec.root)
+    program, warning = compile_filter(spec.privileges)
     with folder.locked(spec.name) as path, ExitStack() as undo, ExitStack() as transient:
         work = _claim_folder(spec, path, undo, transient)
         work.inside.stdio, work.inside.terminal = stdio, terminal
+        work.inside.seccomp = program
         _open_outside(work)
         _make_cgroup(work)
         answers = _ready_channel(work)
@@ -97,7 +101,8 @@ def launch(
         master = _await_ready(answers)
         _keep_state(work, pid)
         undo.pop_all()
-    return Container(spec.name, work.folder, work.control, pid, pidfd, master)
+    warnings = (warning,) if warning else ()
+    return Container(spec.name, work.folder, work.control, pid, pidfd, master, warnings)
 
 
 def _claim_folder(

@@ -89,6 +89,7 @@ class Container:
             user=user,
             stdio=stdio,
             terminal=terminal,
+            umask=self.config.privileges.umask,
         )
 
 

@@ -31,7 +31,7 @@ from pyinit.init.wear import become, become_init, limit_thread
 from pyinit.linux.cgroups import UnifiedGroup
 from pyinit.linux.namespaces import CLONE_FS, unshare
 from pyinit.linux.spawn import posix_spawn
-from pyinit.spec.privileges import Privileges
+from pyinit.spec.privileges import SECCOMP_DEFAULT, Privileges
 
 # Threads of the usual way. A spawn holds one for half a millisecond, so more than the
 # machine has processors would only wait for one another.
@@ -62,12 +62,13 @@ class Spawner:
     ) -> None:
         self._reaper = reaper
         self._privileges = privileges
+        self._forks = always_forks(privileges)
         self._seccomp = seccomp
         self._in_thread = in_thread
         self._usual: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._rare: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
-        for _ in range(THREADS):
+        for _ in range(0 if self._forks else THREADS):
             self._start(self._usual, self._work_limited)
         self._start(self._rare, self._work_forking)
 
@@ -92,8 +93,7 @@ class Spawner:
         self._reaper.spawn_begins()
         pid: int | None = None
         try:
-            forks = needs_fork(command) or bool(self._privileges.rlimits)
-            jobs = self._rare if forks else self._usual
+            jobs = self._rare if self._forks or needs_fork(command) else self._usual
             jobs.put(_Job(command, finish))
             with trio.CancelScope(shield=True):
                 await done.wait()
@@ -144,6 +144,15 @@ class Spawner:
             self._token.run_sync_soon(job.finish, outcome)
         except trio.RunFinishedError:
             return
+
+
+def always_forks(privileges: Privileges) -> bool:
+    """Whether no thread can spawn for these privileges.
+
+    Resource limits belong to a process. A seccomp profile that is not our own may refuse a
+    thread what it needs to spawn, or end PID 1 for it.
+    """
+    return bool(privileges.rlimits) or privileges.seccomp not in (None, SECCOMP_DEFAULT)
 
 
 def needs_fork(command: Command) -> bool:

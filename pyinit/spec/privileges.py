@@ -147,6 +147,13 @@ def change_rlimits(base: Privileges, limits: Iterable[Rlimit]) -> Privileges:
     return msgspec.structs.replace(base, rlimits=tuple(merged[name] for name in sorted(merged)))
 
 
+def change_no_new_privs(base: Privileges, wanted: bool | None) -> Privileges:
+    """`base` with no_new_privs as wanted, or as it is for None."""
+    if wanted is None:
+        return base
+    return msgspec.structs.replace(base, no_new_privs=wanted)
+
+
 def rlimits_of(limits: Mapping[str, tuple[int, int]]) -> tuple[Rlimit, ...]:
     """Limits by name as (soft, hard), in order of name. Raises UsageError."""
     return tuple(Rlimit(name, *limits[name]) for name in sorted(limits))

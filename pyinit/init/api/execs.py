@@ -21,6 +21,14 @@ from pyinit.init.faults import InvalidArgument, Missing, Taken
 from pyinit.init.server import Method, Request
 from pyinit.init.users import login_environment
 from pyinit.spec.container import check_environment
+from pyinit.spec.privileges import (
+    UNLIMITED,
+    Privileges,
+    change_capabilities,
+    change_no_new_privs,
+    change_rlimits,
+    rlimits_of,
+)
 from pyinit.spec.status import ExitStatus
 
 RUN_LIMIT = 4 << 20
@@ -317,8 +325,27 @@ def command_of(
         user=user,
         stdio=stdio,
         terminal=terminal is not None,
-        umask=call.umask if call.umask is not None else 0o022,
+        privileges=privileges_of(container.config.privileges, call),
+        umask=call.umask if call.umask is not None else container.config.privileges.umask,
     )
+
+
+def privileges_of(base: Privileges, call: CommandCall) -> Privileges | None:
+    """What the command may do, None where that is what the container's commands may.
+
+    Raises UsageError.
+    """
+    changed = change_capabilities(base, call.cap_add or (), call.cap_drop or ())
+    changed = change_no_new_privs(changed, call.no_new_privs)
+    if call.rlimits:
+        limits = {name.lower(): _soft_and_hard(value) for name, value in call.rlimits.items()}
+        changed = change_rlimits(changed, rlimits_of(limits))
+    return None if changed == base else changed
+
+
+def _soft_and_hard(limit: Rlimit) -> tuple[int, int]:
+    soft = UNLIMITED if limit.soft is None else limit.soft
+    return soft, UNLIMITED if limit.hard is None else limit.hard
 
 
 def info_of(exec_: Exec) -> ExecInfo:
