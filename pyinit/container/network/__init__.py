@@ -215,8 +215,7 @@ def _split(address: str | None) -> tuple[str | None, int]:
 
 
 def _take_back(owner: str, where: str, lease: leases.Lease, folder: Path) -> None:
-    if lease.publish:
-        ports.remove(owner)
+    ports.remove(owner, lease)
     with netlink.routes() as ip:
         veth.remove(ip, owner)
         with leases.locked(folder) as ledger:

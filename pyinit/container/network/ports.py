@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 
-from pyinit.container.network import nft, sysctl
+from pyinit.container.network import flows, nft, sysctl
 from pyinit.container.network.leases import Lease
 from pyinit.container.network.netlink import fault
 from pyinit.errors import InUse, UsageError
@@ -35,11 +35,14 @@ def put(owner: str, bridge: str, lease: Lease) -> None:
     nft.put(_table(owner, lease))
     if lease.ipv4 is not None:
         sysctl.allow_loopback_through(bridge)
+    flows.forget(lease.publish)
 
 
-def remove(owner: str) -> None:
+def remove(owner: str, lease: Lease) -> None:
     """Close them; nothing happens when there are none."""
-    nft.remove(table_name(owner))
+    if lease.publish:
+        nft.remove(table_name(owner))
+        flows.forget(lease.publish)
 
 
 def check_reachable(publish: Iterable[Publish], ipv4: str | None, ipv6: str | None) -> None:

@@ -269,5 +269,39 @@ def test_a_bridge_of_somebody_elses_is_joined_and_left_alone(tmp_path: Path) -> 
     netns.run_in_new_host(body)
 
 
+def test_a_udp_client_that_never_pauses_reaches_the_next_container(tmp_path: Path) -> None:
+    """moby#8795: the kernel remembers its conversation with the one before, or with nobody."""
+
+    def body() -> None:
+        with contextlib.ExitStack() as stack, neighbour():
+            clients = [stack.enter_context(_udp_client(at)) for at in (LAN_HOST, LAN6_HOST)]
+            _send_unheard(clients)
+            for name in ("one", "two"):
+                with contextlib.ExitStack() as alive:
+                    inside, had = attach(alive, tmp_path, name, "5353:53/udp")
+                    for address, client in zip((had.ipv4, had.ipv6), clients, strict=True):
+                        with netns.udp_server(inside, 53, name, address or ""):
+                            client.send(b"?")
+                            assert client.recv(10) == name.encode()
+                _send_unheard(clients)
+
+    netns.run_in_new_host(body)
+
+
+def _udp_client(address: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    client = socket.socket(family, socket.SOCK_DGRAM)
+    client.settimeout(netns.PATIENCE)
+    client.connect((address, 5353))
+    return client
+
+
+def _send_unheard(clients: list[socket.socket]) -> None:
+    for client in clients:
+        client.send(b"?")
+        with pytest.raises(ConnectionRefusedError):
+            client.recv(10)
+
+
 def test_published_values_survive_the_record() -> None:
     assert parse_publish("8080:80") == Publish(host_port=8080, container_port=80)
