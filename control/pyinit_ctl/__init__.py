@@ -10,9 +10,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__: list[str] = []
+    from pyinit_ctl.blocking import BlockingClient
+    from pyinit_ctl.results import CompletedExec, ExecFailed, ExecTimedOut
 
-_HOME: dict[str, str] = {}
+__all__ = ["BlockingClient", "CompletedExec", "ExecFailed", "ExecTimedOut"]
+
+_HOME = {
+    "BlockingClient": "pyinit_ctl.blocking",
+    "CompletedExec": "pyinit_ctl.results",
+    "ExecFailed": "pyinit_ctl.results",
+    "ExecTimedOut": "pyinit_ctl.results",
+}
 
 
 def __getattr__(name: str) -> Any:

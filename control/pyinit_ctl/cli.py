@@ -15,8 +15,22 @@ from pyinit_ctl.replies import FAILED
 
 # verb → what it does, in the order of the help. The module `verbs.<verb>` has a function
 # `command`; verbs with a dash in their name have an underscore in their module's.
-VERBS: dict[str, str] = {
+VERBS = {
     "run": "Make a container and run a command in it.",
+    "ls": "List containers.",
+    "ps": "List the processes of a container.",
+    "stats": "Show what a container uses.",
+    "stop": "End a container and wait for its end.",
+    "kill": "Send a signal to a container's main command.",
+    "wait": "Wait for the end of a container or an exec.",
+    "rm": "Remove containers that have ended.",
+    "shell": "Open a login shell in a container.",
+    "execs": "List the execs of a container.",
+    "attach": "Come back to a detached exec.",
+    "signal": "Send a signal to an exec.",
+    "inspect": "Print all that is known of a container.",
+    "describe": "Print the interface of a control socket.",
+    "call": "Call a method of the control protocol.",
 }
 
 EXEC_HELP = "Run a command in a container."

@@ -75,24 +75,29 @@ def read_state(target: Target) -> State:
 
 
 def read_exit(target: Target) -> Exit | None:
-    """How the container ended; None while its init lives.
+    """How the container ended; None while its init lives, or before it was started.
 
     An init that is gone without having written exit.json was killed: 137.
     """
-    folder = _folder(target)
-    fields = _read(folder, "exit.json")
-    if fields:
-        code = _whole(fields.get("exit_code"))
-        return Exit(
-            _KILLED if code is None else code & 0xFF,
-            _whole(fields.get("signal")),
-            fields["reason"] if isinstance(fields.get("reason"), str) else "",
-            float(fields["ended"]) if isinstance(fields.get("ended"), int | float) else None,
-        )
-    if is_alive(read_state(target)):
+    state = read_state(target)
+    if state.pid is None:
+        return _recorded(target)
+    if is_alive(state):
         return None
-    # Between the look at exit.json and the look at the process it may have been written.
-    return read_exit(target) if _read(folder, "exit.json") else Exit(_KILLED, 9, "init was killed")
+    return _recorded(target) or Exit(_KILLED, 9, "init was killed")
+
+
+def _recorded(target: Target) -> Exit | None:
+    fields = _read(_folder(target), "exit.json")
+    if not fields:
+        return None
+    code = _whole(fields.get("exit_code"))
+    return Exit(
+        _KILLED if code is None else code & 0xFF,
+        _whole(fields.get("signal")),
+        fields["reason"] if isinstance(fields.get("reason"), str) else "",
+        float(fields["ended"]) if isinstance(fields.get("ended"), int | float) else None,
+    )
 
 
 def is_alive(state: State) -> bool:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 SOCKET = "control.sock"
 
+# Folders beside the containers' that are none: pyinit.spec.container.RESERVED_NAMES.
+RESERVED = ("locks", "networks")
+
 # sun_path of unix(7) is 108 bytes, its final NUL included.
 _PATH_LIMIT = 107
 
@@ -63,7 +66,9 @@ def names() -> list[str]:
             return sorted(
                 entry.name
                 for entry in entries
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+                if entry.name not in RESERVED
+                and not entry.name.startswith(".")
+                and entry.is_dir(follow_symlinks=False)
             )
     except FileNotFoundError:
         return []
@@ -73,7 +78,7 @@ def names() -> list[str]:
 
 def container(name: str) -> Target:
     """The container called `name`, alive or ended. Raises NotFound, UsageError for no name."""
-    if not name or "/" in name or "\0" in name or name.startswith("."):
+    if not name or "/" in name or "\0" in name or name.startswith(".") or name in RESERVED:
         raise UsageError(f"{name!r} is no container's name; `pyinit-ctl ls` shows them")
     target = Target(f"{run_folder()}/{name}/{SOCKET}", name)
     if not os.path.isdir(f"{run_folder()}/{name}"):

@@ -146,7 +146,8 @@ class ToyServer:
 
     def close(self) -> None:
         """End everything, as the death of a container would; the socket's file stays."""
-        self._listener.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # done before
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for conversation in self._conversations:
             hang_up(conversation)
@@ -314,3 +315,80 @@ def start(call: Call) -> tuple[subprocess.Popen[bytes], int]:
         if slave >= 0:
             os.close(slave)
     return process, master
+
+
+def container_info(**changes: Any) -> dict[str, Any]:
+    """A valid answer to Describe."""
+    container = {
+        "name": "web",
+        "hostname": "web",
+        "state": "running",
+        "version": "0.1.0",
+        "command": ["sleep", "inf"],
+        "started": time.time() - 60,
+        "uptime": 60.0,
+        "main_pid": 2,
+        "execs": 0,
+        "services": 0,
+        "cgroup": "none",
+        "pid": 1,
+    }
+    return {"container": {**container, **changes}}
+
+
+def usage(**changes: Any) -> dict[str, Any]:
+    """A valid answer to Stats."""
+    counters = ("rx_bytes", "rx_packets", "rx_errors", "rx_dropped")
+    interface = {"name": "eth0"} | {
+        name.replace("rx", way): number
+        for way in ("rx", "tx")
+        for number, name in enumerate(counters)
+    }
+    stats = {
+        "time": time.time(),
+        "uptime": 61.5,
+        "source": "cgroup-v2",
+        "cpu": 1.5,
+        "cpu_user": 1.0,
+        "cpu_system": 0.5,
+        "cpu_throttled": None,
+        "memory": 3 << 20,
+        "memory_peak": 4 << 20,
+        "memory_limit": None,
+        "oom_kills": 0,
+        "processes": 3,
+        "processes_limit": 100,
+        "io_read": None,
+        "io_write": None,
+        "interfaces": [interface],
+    }
+    return {"stats": {**stats, **changes}}
+
+
+def process_info(**changes: Any) -> dict[str, Any]:
+    """A valid member of an answer to ListProcesses."""
+    process = {
+        "pid": 1,
+        "ppid": 0,
+        "uid": 0,
+        "user": "root",
+        "state": "S",
+        "threads": 1,
+        "cpu": 0.25,
+        "memory": 9 << 20,
+        "started": time.time() - 60,
+        "command": ["pyinit", "-x"],
+        "name": "pyinit",
+    }
+    return {**process, **changes}
+
+
+def answering(*answers: dict[str, Any]) -> Callable[[Conversation, Call], None]:
+    """A handler with fixed answers, all but the last to continue."""
+
+    def answer(conversation: Conversation, call: Call) -> None:
+        for parameters in answers[:-1]:
+            conversation.reply(parameters, continues=True)
+        conversation.reply(answers[-1])
+
+    return answer

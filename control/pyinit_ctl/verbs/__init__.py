@@ -1,1 +1,1 @@
-"""The verbs, one module each."""
+"""The verbs of `pyinit-ctl`, one module each, loaded when used."""
