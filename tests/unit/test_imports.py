@@ -55,11 +55,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             {"click", "msgspec", "rich", "structlog", "trio"},
         )
         for place in ("", "verbs.")
-<<<<<<< HEAD
-        for verb in ("run", "run_attached", "gc", "net", "ns", "update")
-=======
-        for verb in ("run", "rm", "gc", "net", "ns", "update")
->>>>>>> b35b71d (pyinit-ctl: the blocking client and the verbs about containers, processes and execs)
+        for verb in ("run", "rm", "run_attached", "gc", "net", "ns", "update")
     },
 }
 
