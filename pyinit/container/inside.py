@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from pyinit.container import folder
 from pyinit.container.namespaces import Namespaces
+from pyinit.container.oom import set_oom_score_adj
 from pyinit.container.plan import planned_mounts
 from pyinit.container.root import enter_root
 from pyinit.container.sysctls import write_sysctls
@@ -54,6 +55,7 @@ def become_init(inside: Inside) -> NoReturn:
     try:
         os.setsid()
         _move_stdio(inside)
+        set_oom_score_adj(inside.spec.privileges.oom_score_adj)
         config = _config(inside)
         _drop_descriptors(inside, config)
         # Where the maker has it loaded this costs nothing; where not, now is the time.
