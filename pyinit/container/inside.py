@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pyinit.container import folder
+from pyinit.container.cgroup import ContainerCgroup
 from pyinit.container.namespaces import Namespaces
 from pyinit.container.oom import set_oom_score_adj
 from pyinit.container.plan import planned_mounts
@@ -17,7 +18,6 @@ from pyinit.container.root import enter_root
 from pyinit.container.sysctls import write_sysctls
 from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig
-from pyinit.linux.cgroups import PayloadGroups
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
 from pyinit.spec.container import ContainerSpec, TerminalSize
@@ -36,7 +36,7 @@ class Inside:
     namespaces: Namespaces
     stdio: tuple[int | None, int | None, int | None] | None = None
     terminal: TerminalSize | None = None
-    groups: PayloadGroups | None = None
+    cgroup: ContainerCgroup | None = None
     channel: socket.socket | None = None
     seccomp: bytes | None = None
     listener: int = -1
@@ -86,7 +86,7 @@ def _config(inside: Inside) -> InitConfig:
         ready=inside.channel.fileno(),
         exit_record=inside.exit_record,
         log=inside.log,
-        groups=inside.groups,
+        groups=inside.cgroup.payload() if inside.cgroup is not None else None,
     )
 
 
@@ -105,7 +105,7 @@ def _drop_descriptors(inside: Inside, config: InitConfig) -> None:
     kept = {*config.listeners, *inside.namespaces.joined.values()}
     single = (config.ready, config.exit_record, config.log, *(config.stdio or ()))
     kept |= {descriptor for descriptor in single if descriptor is not None}
-    kept |= set(inside.groups.descriptors()) if inside.groups is not None else set()
+    kept |= set(inside.cgroup.descriptors()) if inside.cgroup is not None else set()
     null = os.open("/dev/null", os.O_RDWR)
     for number in range(3):
         os.dup2(null, number, inheritable=False)
@@ -118,7 +118,10 @@ def _enter(inside: Inside) -> None:
     if not inside.channel.recv(16):
         raise PyinitError("the maker of the container has gone")
     spec, namespaces = inside.spec, inside.namespaces
-    namespaces.enter_cgroup()
+    if inside.cgroup is not None:
+        inside.cgroup.enter(namespaces.enter_cgroup)
+    else:
+        namespaces.enter_cgroup()
     if namespaces.owns("uts"):
         set_host_name(spec.hostname or spec.name)
         if spec.domainname is not None:

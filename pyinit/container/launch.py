@@ -67,7 +67,6 @@ class _Launch:
     inside: Inside
     folder: Path
     control: Path
-    cgroup: cgroup.ContainerCgroup | None = None
     attachment: Attachment | None = None
 
 
@@ -95,12 +94,13 @@ def launch(
         _make_cgroup(work)
         answers = _ready_channel(work)
         pid, pidfd = _fork_init(work)
-        _place(work, pid)
         _connect(work, pid)
         answers.send(b"go")
         master = _await_ready(answers)
         _keep_state(work, pid)
         undo.pop_all()
+        if work.inside.cgroup is not None:
+            work.inside.cgroup.close()
     warnings = (warning,) if warning else ()
     return Container(spec.name, work.folder, work.control, pid, pidfd, master, warnings)
 
@@ -140,8 +140,7 @@ def _make_cgroup(work: _Launch) -> None:
     making = work.undo.enter_context(ExitStack())
     made = cgroup.create_if_possible(making, spec.name, spec.cgroup_parent, spec.limits)
     if made is not None:
-        work.cgroup = made
-        work.inside.groups = made.payload()
+        work.inside.cgroup = made
 
 
 def _ready_channel(work: _Launch) -> socket.socket:
@@ -159,12 +158,6 @@ def _fork_init(work: _Launch) -> tuple[int, int]:
     # PID 1 alone holds its end now, so that its death is heard as the end of the channel.
     work.inside.close_channel()
     return pid, pidfd
-
-
-def _place(work: _Launch, pid: int) -> None:
-    """PID 1 goes into its cgroup before it makes its cgroup namespace, whose root that is."""
-    if work.cgroup is not None:
-        work.cgroup.attach_init(pid)
 
 
 def _connect(work: _Launch, pid: int) -> None:
@@ -206,7 +199,7 @@ def _end(pid: int, pidfd: int) -> None:
 
 
 def _keep_state(work: _Launch, pid: int) -> None:
-    spec = work.spec
+    spec, made = work.spec, work.inside.cgroup
     try:
         started = start_time(pid)
     except ProcessLookupError as error:
@@ -224,7 +217,7 @@ def _keep_state(work: _Launch, pid: int) -> None:
             root=spec.root.directory or "",
             rootless=os.geteuid() != 0,
             remove=spec.remove,
-            cgroups=tuple(work.cgroup.paths) if work.cgroup is not None else (),
+            cgroups=tuple(made.paths) if made is not None else (),
             network=work.attachment,
         ),
     )

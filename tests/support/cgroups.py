@@ -30,6 +30,7 @@ from pyinit.init.leaves import Leaves
 from pyinit.linux.cgroup_oom import OomWatch
 from pyinit.linux.cgroup_stats import UsageReader
 from pyinit.linux.cgroups import Group, LegacyGroup
+from pyinit.linux.namespaces import CLONE_NEWCGROUP, unshare
 from pyinit.spec.limits import Limits
 
 PATIENCE_S = 20.0
@@ -380,7 +381,7 @@ def leaves_child(made: ContainerCgroup, name: str) -> Group:
 
 def enter_and_tell(made: ContainerCgroup, writer: int) -> int:
     """0 when this process could enter, and a child of it a leaf; writes where each found itself."""
-    made.enter(namespace=True)
+    made.enter(lambda: unshare(CLONE_NEWCGROUP))
     os.write(writer, groups_of_self("init").encode())
     leaf = made.payload().tracking.make_child("main")
     child = os.fork()

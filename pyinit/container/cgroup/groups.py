@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
 
 from pyinit.errors import SystemFault, Unsupported
 from pyinit.linux.cgroups import Group, PayloadGroups, read_at, write_at
-from pyinit.linux.namespaces import CLONE_NEWCGROUP, unshare
 from pyinit.spec.limits import Limits, Setting, settings
 
 from . import layout, tree
@@ -35,25 +33,29 @@ class ContainerCgroup:
         """The container's own group in each hierarchy, for its state file."""
         return [one.path for one in self._trees]
 
-    def enter(self, *, namespace: bool) -> None:
+    def enter(self, make_namespace: Callable[[], None]) -> None:
         """Move the calling process, which has no other thread, into the `init` leaf.
 
-        With `namespace` it gets a cgroup namespace whose root is the container's group.
-        Call it where cgroupfs is still to be seen. Raises Unsupported, SystemFault.
+        On the way there it is in the container's own group, where `make_namespace` is called
+        to make (or join) the cgroup namespace. Call it where cgroupfs is still to be seen; of
+        the descriptors only the payload's stay open. Raises Unsupported, SystemFault.
 
         That namespace must hold both leaves, or clone3 into the payload fails with ENOENT
-        where cgroup2 is mounted with nsdelegate. So PID 1 is in the container's group for
-        a moment, and only then can v2 hand controllers down, for a group that does so
-        holds no process.
+        where cgroup2 is mounted with nsdelegate. So only after PID 1 went through its group
+        can v2 hand controllers down, for a group that does so holds no process.
         """
         try:
-            if namespace:
-                self._move("top")
-                unshare(CLONE_NEWCGROUP)
-            self._move("init")
+            for one in self._trees:
+                one.top.enter()
+            make_namespace()
+            for one in self._trees:
+                one.init.enter()
         except OSError as error:
             raise SystemFault(f"enter the cgroups of {self.name}", error) from None
         self._enforce()
+        for one in self._trees:
+            one.top.close()
+            one.init.close()
 
     def attach_init(self, pid: int) -> None:
         """Put the process `pid` in the `init` leaf from outside. Raises Unsupported, SystemFault.
@@ -66,10 +68,6 @@ class ContainerCgroup:
         except OSError as error:
             raise SystemFault(f"put process {pid} in the cgroups of {self.name}", error) from None
         self._enforce()
-
-    def _move(self, leaf: Literal["top", "init"]) -> None:
-        for one in self._trees:
-            (one.init if leaf == "init" else one.top).enter()
 
     def check(self) -> None:
         """Raise Unsupported when the limits need what can't be had here.
@@ -110,6 +108,12 @@ class ContainerCgroup:
             for setting in settings(limits, unified=self._unified()):
                 self._write(setting, undo)
             undo.pop_all()
+
+    def descriptors(self) -> list[int]:
+        """Every descriptor that `enter` needs, and those of `payload`."""
+        return [
+            group.descriptor for one in self._trees for group in (one.top, one.init, one.payload)
+        ]
 
     def close(self) -> None:
         """Close the descriptors; the groups stay."""
