@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from pyinit.init.life import COMING_UP, Life, State
-from pyinit.spec.order import Graph, predecessors, reverse
+from pyinit.spec import order
+from pyinit.spec.order import Graph, closure, predecessors, reverse
 from pyinit.spec.service import Services, ServiceSpec
 
 Standing = Literal["ready", "pending", "failed"]
@@ -37,7 +38,7 @@ class Dependencies:
         self.before: Graph = predecessors(services)
         self.after: Graph = reverse(self.before)
         self._requires = {name: frozenset(spec.requires) for name, spec in services.items()}
-        self._pulls = {name: (*spec.requires, *spec.wants) for name, spec in services.items()}
+        self._services = services
         self._required_by = reverse(
             {name: tuple(known & services.keys()) for name, known in self._requires.items()}
         )
@@ -47,22 +48,11 @@ class Dependencies:
 
     def pulled_in(self, names: Iterable[str]) -> list[str]:
         """`names` and all that they require or want, and so on."""
-        return _closure(names, lambda name: self._pulls.get(name, ()))
+        return order.pulled_in(self._services, names)
 
     def dragged_down(self, names: Iterable[str]) -> list[str]:
         """`names` and all that require them, and so on."""
-        return _closure(names, lambda name: self._required_by.get(name, ()))
-
-
-def _closure(names: Iterable[str], following: Callable[[str], Iterable[str]]) -> list[str]:
-    found = dict.fromkeys(names)
-    todo = list(found)
-    while todo:
-        for other in following(todo.pop()):
-            if other not in found:
-                found[other] = None
-                todo.append(other)
-    return list(found)
+        return closure(names, lambda name: self._required_by.get(name, ()))
 
 
 class StopOrder:

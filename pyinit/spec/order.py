@@ -5,7 +5,7 @@ Every algorithm here is linear in services and edges.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pyinit.spec.service import Services
 
@@ -57,6 +57,33 @@ def waves(graph: Graph) -> list[tuple[str, ...]]:
                     following.append(other)
         wave = tuple(following)
     return found
+
+
+def pulled_in(services: Services, names: Iterable[str]) -> list[str]:
+    """`names` and all that they require or want, and so on."""
+    return closure(names, lambda name: (*services[name].requires, *services[name].wants))
+
+
+def plan(services: Services) -> list[tuple[str, ...]]:
+    """What a start of all that is enabled starts, in waves: each waits for earlier ones only.
+
+    The services are taken to be valid: see `pyinit.spec.rules.require_valid`.
+    """
+    enabled = (name for name, spec in services.items() if spec.startup == "enabled")
+    started = set(pulled_in(services, enabled))
+    return waves(predecessors({name: services[name] for name in services if name in started}))
+
+
+def closure(names: Iterable[str], following: Callable[[str], Iterable[str]]) -> list[str]:
+    """`names`, what `following` gives for them, and so on, each once."""
+    found = dict.fromkeys(names)
+    todo = list(found)
+    while todo:
+        for other in following(todo.pop()):
+            if other not in found:
+                found[other] = None
+                todo.append(other)
+    return list(found)
 
 
 def cycles(services: Services) -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyinit.spec.order import cycles, predecessors, reverse, waves
+from pyinit.spec.order import cycles, plan, predecessors, reverse, waves
 from pyinit.spec.service import Services, ServiceSpec
 
 NAMES = "abcdef"
@@ -71,3 +71,14 @@ def test_ten_thousand_services_in_a_row_take_no_recursion() -> None:
     }
     (cycle,) = cycles(services(chain))
     assert len(cycle) == 10_000
+
+
+def test_a_plan_holds_what_is_enabled_and_what_that_pulls_in() -> None:
+    command = ("x",)
+    found = {
+        "web": ServiceSpec(command=command, requires=("db",), wants=("cache",)),
+        "db": ServiceSpec(command=command, startup="disabled"),
+        "cache": ServiceSpec(command=command, startup="disabled", after=("off",)),
+        "off": ServiceSpec(command=command, startup="disabled"),
+    }
+    assert plan(found) == [("db", "cache"), ("web",)]
