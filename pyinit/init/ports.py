@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from pyinit.spec.service import KillMode, Limits, LogOptions
+from pyinit.spec.service import ServiceSpec
 
 Role = Literal["main", "stop-command", "check"]
 
@@ -18,6 +18,8 @@ Role = Literal["main", "stop-command", "check"]
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """A command of a service, ready to be started but for what its user decides.
 
+    User, group, folder, privileges, limits, kill-mode and log are those of `spec`. What is
+    no main command is a tree of its own: to end it leaves the service alone.
     `environment` goes over what a login gives the user. `descriptors` maps the numbers that
     the command shall have to descriptors of this process, which stay open here. With
     `listen_pid` the child finds its own pid in LISTEN_PID (sd_listen_fds(3)).
@@ -27,17 +29,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     argv: tuple[str, ...]
     environment: dict[str, str]
-    user: str
-    group: str
-    cwd: str
-    umask: int
-    rlimits: dict[str, tuple[int, int]]
-    cap_add: tuple[str, ...]
-    cap_drop: tuple[str, ...]
-    no_new_privileges: bool
-    limits: Limits
-    kill_mode: KillMode
-    log: LogOptions
+    spec: ServiceSpec
     descriptors: dict[int, int] = {}
     listen_pid: bool = False
 

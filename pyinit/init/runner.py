@@ -276,24 +276,13 @@ def launch(
 
     Raises SystemFault and UsageError for its environment files.
     """
-    spec = unit.spec
-    variables = read_environment_files(spec.env_files) | spec.env | (environment or {})
+    variables = read_environment_files(unit.spec.env_files) | unit.spec.env
     return Launch(
         service=unit.name,
         role=role,
         argv=argv,
-        environment=variables,
-        user=spec.user,
-        group=spec.group,
-        cwd=spec.cwd,
-        umask=spec.umask,
-        rlimits=spec.rlimits,
-        cap_add=spec.cap_add,
-        cap_drop=spec.cap_drop,
-        no_new_privileges=spec.no_new_privileges,
-        limits=spec.limits,
-        kill_mode=spec.kill_mode,
-        log=spec.log,
+        environment=variables | (environment or {}),
+        spec=unit.spec,
         descriptors=descriptors or {},
         listen_pid="LISTEN_FDS" in (environment or {}),
     )

@@ -114,18 +114,23 @@ class Supervisor:
         self._bring_up(names, ev.Restart())
 
     def _bring_up(self, names: tuple[str, ...], event: Event) -> None:
-        named = {self._unit(name) for name in names}
+        for name in names:
+            self._unit(name)
         self._refuse_when_ending()
-        pulled_in = dict.fromkeys(self._conductor.dependencies.pulled_in(names))
-        self._conductor.keep_up(pulled_in)
+        self._queue_up(names, event)
+        self._conductor.drain()
+
+    def _queue_up(self, names: tuple[str, ...], event: Event) -> None:
+        conductor, named = self._conductor, set(names)
+        pulled_in = dict.fromkeys(conductor.dependencies.pulled_in(names))
+        conductor.keep_up(pulled_in)
         for unit in (self._units[name] for name in pulled_in):
             unit.stopped = False
-            if unit in named:
-                self._conductor.queue.append((unit, event))
+            if unit.name in named:
+                conductor.queue.append((unit, event))
             elif unit.life.state is not State.COMPLETED or unit.spec.type != "oneshot":
                 # What a oneshot has done once is done for those who need it.
-                self._conductor.queue.append((unit, ev.Start()))
-        self._conductor.drain()
+                conductor.queue.append((unit, ev.Start()))
 
     def _refuse_when_ending(self) -> None:
         if self._ending:
@@ -260,9 +265,22 @@ class Supervisor:
         self._conductor.reorder(Dependencies(self._ordered()))
         self._conductor.moved |= {self._units[name]: None for name in change.removed}
         self._on_event("reloaded", "", {"changed": bool(change)})
+        self._queue_up(self._wanted_after(change), ev.Start())
         self._conductor.drain()
-        self.start(*(name for name in change.added if self._units[name].enabled))
         return change
+
+    def _wanted_after(self, change: Difference) -> tuple[str, ...]:
+        """What is new, and what was changed and is not down: that may need others now."""
+        added = (name for name in change.added if self._units[name].enabled)
+        changed = (
+            one.name
+            for one in change.changed
+            if self._units[one.name].up or (one.restart and self._has_ended(one.name))
+        )
+        return (*added, *(name for name in changed if not self._units[name].stopped))
+
+    def _has_ended(self, name: str) -> bool:
+        return self._units[name].life.state in (State.COMPLETED, State.FAILED)
 
     def _add(self, name: str, spec: ServiceSpec) -> None:
         unit = self._units.get(name)
@@ -281,8 +299,6 @@ class Supervisor:
             self._conductor.runner.end_checks(unit)
             return
         unit.next_spec = spec
-        if unit.life.state in (State.COMPLETED, State.FAILED):
-            self._conductor.queue.append((unit, ev.Start()))
 
     def _ordered(self) -> Services:
         """The new services, and those that are on their way out, in an order of their own."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyinit.spec.container import ContainerSpec
     from pyinit.spec.faults import Fault, SpecError
+    from pyinit.spec.limits import Limits
     from pyinit.spec.service import (
         Backoff,
         Check,
         HttpCheck,
-        Limits,
         LogOptions,
         ServiceSpec,
         SocketSpec,
@@ -41,7 +41,7 @@ _HOME = {
     "ContainerSpec": "container",
     "Fault": "faults",
     "HttpCheck": "service",
-    "Limits": "service",
+    "Limits": "limits",
     "LogOptions": "service",
     "ServiceSpec": "service",
     "SocketSpec": "service",

@@ -16,8 +16,10 @@ from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
+from pyinit.errors import UsageError
 from pyinit.spec import service, units
 from pyinit.spec.faults import Path
+from pyinit.spec.limits import UNLIMITED, Limits
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -30,10 +32,11 @@ class Report(Protocol):
 
 _WHERE = re.compile(r"(.*) - at `\$((?:\[[^\]]*\])*)`", re.DOTALL)
 _INDEX = re.compile(r"\[(\d+)\]")
+_NO_LIMIT = frozenset({"-1", "infinity", "max", "unlimited"})
 _TABLES: dict[str, type[msgspec.Struct]] = {
     "backoff": service.Backoff,
     "http": service.HttpCheck,
-    "limits": service.Limits,
+    "limits": Limits,
     "log": service.LogOptions,
 }
 _TABLES_BY_NAME: dict[str, type[msgspec.Struct]] = {"checks": service.Check}
@@ -53,7 +56,11 @@ def read_table(cls: type[T], table: dict[str, Any], path: Path, report: Report) 
             report(path, f"`{key}` is missing")
     if any(field.required and field.name not in values for field in known.values()):
         return None
-    return cls(**values)
+    try:
+        return cls(**values)
+    except (UsageError, ValueError) as error:
+        report(path, str(error))
+        return None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
@@ -65,7 +72,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 
 @cache
 def _fields(cls: type[msgspec.Struct]) -> dict[str, FieldInfo]:
-    return {field.encode_name: field for field in fields(cls)}
+    """By their names in a file: in kebab-case, whatever they are called in JSON."""
+    return {field.encode_name.replace("_", "-"): field for field in fields(cls)}
 
 
 def _read_field(
@@ -74,7 +82,7 @@ def _read_field(
     try:
         value = _PREPARE.get(field.name, _as_it_is)(value)
     except ValueError as error:
-        report(path, f"`{field.encode_name}`: {error}")
+        report(path, f"`{path[-1]}`: {error}")
         return
     found = _nested(field.name, value, path, report)
     if found is None:
@@ -111,13 +119,13 @@ def _all_tables(value: Any, container: type[Any]) -> bool:
 
 def _convert(field: FieldInfo, value: Any, path: Path, report: Report) -> Any:
     if get_origin(field.type) is Literal and value not in get_args(field.type):
-        report(path, f"`{field.encode_name}`: {_choice(value, get_args(field.type))}")
+        report(path, f"`{path[-1]}`: {_choice(value, get_args(field.type))}")
         return msgspec.UNSET
     try:
         return msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:
         message, deeper = _split(str(error))
-        report((*path, *deeper), f"`{field.encode_name}`: {message}")
+        report((*path, *deeper), f"`{path[-1]}`: {message}")
         return msgspec.UNSET
 
 
@@ -191,10 +199,12 @@ def _rlimit(value: Any) -> Any:
 
 
 def _rlimit_number(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value.strip().lower() in ("unlimited", "infinity", "-1"):
-        return service.UNLIMITED
+    return _size_or_unlimited(value) if isinstance(value, str) else value
+
+
+def _size_or_unlimited(value: Any) -> int:
+    if value == -1 or (isinstance(value, str) and value.strip().lower() in _NO_LIMIT):
+        return UNLIMITED
     return units.size(value)
 
 
@@ -228,7 +238,10 @@ _PREPARE: dict[str, Callable[[Any], Any]] = {
         ),
         units.duration,
     ),
-    **dict.fromkeys(("max_size", "memory", "swap"), units.size),
+    **dict.fromkeys(
+        ("memory", "memory_high", "memory_reservation", "memory_swap"), _size_or_unlimited
+    ),
+    "max_size": units.size,
     **dict.fromkeys(("command", "exec", "stop_command"), _words),
     **dict.fromkeys(("mode", "umask"), _octal),
     "env": _text_values,

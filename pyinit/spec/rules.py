@@ -8,24 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from pyinit.errors import UsageError
 from pyinit.spec.addresses import check_address, listen_address, url_address
 from pyinit.spec.faults import Fault, Path, SpecError
 from pyinit.spec.order import cycles
+from pyinit.spec.privileges import RLIMIT_NAMES, Rlimit, read_capability
 from pyinit.spec.reading import unknown_name
-from pyinit.spec.service import Backoff, Check, Limits, Services, ServiceSpec, SocketSpec
+from pyinit.spec.service import Backoff, Check, Services, ServiceSpec, SocketSpec
 
 Found = Iterator[tuple[Path, str]]
 """Faults as (path within the service, message)."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", re.ASCII)
 _VARIABLE = re.compile(r"[^=\0]+")
-_CAPABILITY = re.compile(r"(?i:cap_)?[a-z_]+|all", re.ASCII | re.IGNORECASE)
-_RLIMITS = frozenset(
-    {
-        *("as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue"),
-        *("nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
-    }
-)
 _MOST_SOCKETS = 64
 
 
@@ -88,26 +83,26 @@ def _surroundings(spec: ServiceSpec) -> Found:
 
 
 def _rlimit(key: str, soft: int, hard: int) -> Found:
-    if key not in _RLIMITS:
-        yield ("rlimits", key), f"`rlimits`: {unknown_name('limit', key, _RLIMITS)}"
-    if soft < -1 or hard < -1:
-        yield ("rlimits", key), f'`rlimits`: {key} is negative; "unlimited" means no limit'
-    elif hard != -1 and (soft == -1 or soft > hard):
-        yield ("rlimits", key), f"`rlimits`: the soft limit of {key} is above the hard one"
+    if key not in RLIMIT_NAMES:
+        yield ("rlimits", key), f"`rlimits`: {unknown_name('limit', key, RLIMIT_NAMES)}"
+        return
+    try:
+        Rlimit(key, soft, hard)
+    except UsageError as error:
+        yield ("rlimits", key), f"`rlimits`: {error}"
 
 
 def _privileges(spec: ServiceSpec) -> Found:
+    named: dict[str, str] = {}
     for key, names in (("cap-add", spec.cap_add), ("cap-drop", spec.cap_drop)):
         for at, name in enumerate(names):
-            if not _CAPABILITY.fullmatch(name):
-                yield (key, at), f"`{key}`: {name!r} is no capability"
-    both = {_plain(name) for name in spec.cap_add} & {_plain(name) for name in spec.cap_drop}
-    for name in sorted(both):
-        yield ("cap-drop",), f"`cap-drop`: {name} is in `cap-add` as well"
-
-
-def _plain(capability: str) -> str:
-    return capability.upper().removeprefix("CAP_")
+            try:
+                capability = read_capability(name, key)
+            except UsageError as error:
+                yield (key, at), str(error)
+                continue
+            if named.setdefault(capability, key) != key and capability != "ALL":
+                yield (key, at), f"`{key}`: {capability} is in `{named[capability]}` as well"
 
 
 def _readiness(spec: ServiceSpec) -> Found:
@@ -150,24 +145,6 @@ def _ending(spec: ServiceSpec) -> Found:
 def _signals(spec: ServiceSpec) -> Found:
     if not 1 <= spec.stop_signal <= 64:
         yield ("stop-signal",), "`stop-signal`: expected 1 to 64"
-
-
-def _limits(spec: ServiceSpec) -> Found:
-    limits = spec.limits
-    least = (("memory", 4096), ("swap", 0), ("cpus", 0.01), ("pids", 1))
-    for key, lowest in least:
-        value = getattr(limits, key)
-        if value is not None and value < lowest:
-            yield ("limits", key), f"`{key}`: expected at least {lowest}"
-    yield from _weights(limits)
-
-
-def _weights(limits: Limits) -> Found:
-    for key in ("cpu_weight", "io_weight"):
-        value = getattr(limits, key)
-        if value is not None and not 1 <= value <= 10000:
-            shown = key.replace("_", "-")
-            yield ("limits", shown), f"`{shown}`: expected 1 to 10000"
 
 
 def _backoff(spec: ServiceSpec) -> Found:
@@ -264,7 +241,6 @@ _RULES: tuple[Callable[[ServiceSpec], Found], ...] = (
     _readiness,
     _ending,
     _signals,
-    _limits,
     _backoff,
     _times,
     _checks,

@@ -11,6 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from pyinit.spec.limits import Limits
+from pyinit.spec.privileges import Privileges, change_capabilities, change_rlimits, rlimits_of
+
 Type = Literal["simple", "oneshot", "notify"]
 Restart = Literal["no", "on-failure", "always"]
 KillMode = Literal["group", "process", "cgroup"]
@@ -19,9 +22,6 @@ OnSuccess = Literal["ignore", "shutdown"]
 CheckAction = Literal["none", "restart", "shutdown"]
 NotifyAccess = Literal["main", "all"]
 Startup = Literal["enabled", "disabled"]
-
-UNLIMITED = -1
-"""RLIM_INFINITY, as getrlimit(2) of CPython gives it."""
 
 
 class _Spec(
@@ -33,21 +33,6 @@ class _Spec(
     omit_defaults=True,
 ):
     """What all parts of a specification have in common."""
-
-
-class Limits(_Spec, frozen=True, kw_only=True):
-    """What the service's cgroup may use; None leaves a controller alone.
-
-    `memory` and `swap` in bytes, `cpus` in whole CPUs (1.5 is one and a half), `pids` counts
-    processes and threads, the weights are those of cgroup v2 (1 to 10000, 100 is usual).
-    """
-
-    memory: int | None = None
-    swap: int | None = None
-    cpus: float | None = None
-    pids: int | None = None
-    cpu_weight: int | None = None
-    io_weight: int | None = None
 
 
 class Backoff(_Spec, frozen=True, kw_only=True):
@@ -136,6 +121,9 @@ class ServiceSpec(_Spec, frozen=True, kw_only=True):
     a start or a stop from its beginning. `notify_fd` is the descriptor on which the service
     writes a newline when it is ready (s6's convention) in place of sd_notify(3).
     `success_exit_codes` count as success besides 0; 128 + n is death by signal n.
+
+    `cap_add`, `cap_drop`, `rlimits` and `no_new_privileges` change what the container grants
+    to all its commands; None leaves that as it is. `limits` are those of the service's cgroup.
     """
 
     command: tuple[str, ...]
@@ -148,7 +136,7 @@ class ServiceSpec(_Spec, frozen=True, kw_only=True):
     rlimits: dict[str, tuple[int, int]] = {}
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
-    no_new_privileges: bool = False
+    no_new_privileges: bool | None = None
     limits: Limits = Limits()
 
     type: Type = "simple"
@@ -189,6 +177,14 @@ class ServiceSpec(_Spec, frozen=True, kw_only=True):
     def succeeded(self, status: int) -> bool:
         """Whether the exit `status` (128 + n for signal n) counts as a success."""
         return status == 0 or status in self.success_exit_codes
+
+    def privileges(self, container: Privileges) -> Privileges:
+        """What the service may do in a container that grants `container`. Raises UsageError."""
+        changed = change_capabilities(container, self.cap_add, self.cap_drop)
+        changed = change_rlimits(changed, rlimits_of(self.rlimits))
+        chosen = self.no_new_privileges
+        grants_more = container.no_new_privs if chosen is None else chosen
+        return msgspec.structs.replace(changed, no_new_privs=grants_more, umask=self.umask)
 
     @property
     def ends_container_on_failure(self) -> bool:

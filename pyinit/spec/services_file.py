@@ -167,11 +167,9 @@ class _Merged:
 
     def _report(self, path: Path, message: str, *, at_key: bool = False) -> None:
         origins = self._origins[str(path[1])]
-        for length in range(len(path), 1, -1):
-            origin = origins.get(path[:length])
-            if origin is not None:
-                self._note(origin, path, message, at_key=at_key)
-                return
+        lengths = range(len(path), 1, -1)
+        origin = next(origins[path[:n]] for n in lengths if path[:n] in origins)
+        self._note(origin, path, message, at_key=at_key)
 
     def _note(self, origin: Origin, path: Path, message: str, *, at_key: bool = False) -> None:
         name, positions = origin

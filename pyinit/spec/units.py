@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import signal
 
+from pyinit.errors import UsageError
+from pyinit.spec.signals import parse_signal
+
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h|d)", re.ASCII)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
 _SCALE = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_RELATIVE = re.compile(r"RT(MIN|MAX)(?:([+-])(\d{1,2}))?", re.ASCII)
 # Longer than any container lives, and well inside what clocks and timers take.
 _LONGEST = 100 * 365 * 86400.0
 
@@ -55,32 +57,12 @@ def size(value: object) -> int:
 
 def signal_number(value: object) -> int:
     """The number of a signal: 15, "15", "TERM", "SIGTERM", "SIGRTMIN+3" or "RTMAX-1"."""
-    number = _signal(value)
-    if number is None:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError(f'expected a signal such as "SIGTERM" or its number, got {value!r}')
-    return number
-
-
-def _signal(value: object) -> int | None:
-    if isinstance(value, str):
-        number = _named_signal(value.strip().upper())
-    else:
-        number = None if isinstance(value, bool) or not isinstance(value, int) else value
-    return number if number is not None and 1 <= number <= signal.SIGRTMAX else None
-
-
-def _named_signal(name: str) -> int | None:
-    if name.isascii() and name.isdigit():
-        return int(name[:4])
-    short = name.removeprefix("SIG")
-    relative = _RELATIVE.fullmatch(short)
-    if relative is not None:
-        base = signal.SIGRTMIN if relative[1] == "MIN" else signal.SIGRTMAX
-        offset = int(relative[3] or 0)
-        number = base - offset if relative[2] == "-" else base + offset
-        return number if signal.SIGRTMIN <= number <= signal.SIGRTMAX else None
-    found = signal.Signals.__members__.get(f"SIG{short}")
-    return None if found is None else int(found)
+    try:
+        return parse_signal(str(value))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 def signal_name(number: int) -> str:

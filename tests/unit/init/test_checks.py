@@ -209,6 +209,29 @@ async def test_tcp(nursery: trio.Nursery) -> None:
             await probe_tcp(f"127.0.0.1:{unused.getsockname()[1]}")
 
 
+@pytest.mark.trio
+async def test_a_server_that_hangs_up(nursery: trio.Nursery) -> None:
+    async def hang_up(stream: trio.SocketStream) -> None:
+        # RST instead of FIN (socket(7), SO_LINGER).
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await stream.aclose()
+
+    listeners = await nursery.start(trio.serve_tcp, hang_up, 0)
+    port = listeners[0].socket.getsockname()[1]
+    check = HttpCheck(url=f"http://127.0.0.1:{port}/", headers={"A": "x" * 10_000_000})
+    with pytest.raises(Unwell, match=r"reset|broken pipe|no answer"):
+        await probe_http(check)
+
+
+@pytest.mark.trio
+async def test_a_server_that_says_nothing(nursery: trio.Nursery) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        check = HttpCheck(url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        with trio.move_on_after(0.05) as scope:
+            await probe_http(check)
+        assert scope.cancelled_caught
+
+
 @pytest.mark.parametrize("line", [b"", b"HTTP/1.1", b"HTTP/1.1 OK 200", b"200 HTTP/1.1"])
 def test_what_is_not_http(line: bytes) -> None:
     with pytest.raises(Unwell, match="not HTTP"):

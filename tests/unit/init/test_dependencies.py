@@ -119,7 +119,7 @@ def any_services(draw: st.DrawFn) -> Services:
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=50)
 @given(st.data(), any_services())
 def test_whatever_they_do_start_up_settles_and_shutdown_ends(
     data: st.DataObject, services: Services

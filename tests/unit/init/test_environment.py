@@ -52,4 +52,4 @@ async def test_the_services_own_variables_win(tmp_path: Path, autojump_clock: Mo
         await s.start()
         launch = s.main("a").launch
         assert launch.environment == {"A": "own", "B": "file"}
-        assert (launch.user, launch.umask, launch.role) == ("www", 0o77, "main")
+        assert (launch.spec.user, launch.spec.umask, launch.role) == ("www", 0o77, "main")

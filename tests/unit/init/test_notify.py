@@ -226,6 +226,32 @@ def test_descriptors_that_come_along_are_closed(tmp_path: Path) -> None:
     notify.close()
 
 
+def test_a_folder_that_is_not_there_leaves_nothing_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="No such file"):
+        NotifySocket(str(tmp_path / "x" / "n"))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_flood_is_taken_in_portions(tmp_path: Path) -> None:
+    heard: list[Message] = []
+    notify = NotifySocket(str(tmp_path / "n"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.connect(notify.path)
+        client.setblocking(False)
+        sent = 0
+        while sent < 200:
+            try:
+                client.send(b"READY=1")
+            except BlockingIOError:
+                break
+            sent += 1
+    while (before := len(heard)) < sent:
+        notify.drain(heard.append)
+        assert 0 < len(heard) - before <= 64
+    notify.close()
+
+
 def test_the_pid_of_a_message_is_the_kernels(tmp_path: Path) -> None:
     heard: list[Message] = []
     notify = NotifySocket(str(tmp_path / "n"))

@@ -508,6 +508,21 @@ async def test_a_reload_while_spawning_restarts_what_comes_of_it(
         assert s.state("a") is State.RUNNING
 
 
+async def test_a_changed_service_pulls_in_what_it_needs_now(autojump_clock: MockClock) -> None:
+    old = {"a": service(essential=True), "b": service(startup="disabled"), "c": service()}
+    async with stage(old) as s:
+        await s.start()
+        s.supervisor.stop("c")
+        new = {
+            "a": service(essential=True, requires=("b",), command=("new",)),
+            "b": service(startup="disabled"),
+            "c": service(command=("new",)),
+        }
+        s.supervisor.reload(new)
+        await s.settle()
+        assert s.states() == {"a": "running", "b": "running", "c": "inactive"}
+
+
 async def test_a_reload_frees_what_waited(autojump_clock: MockClock) -> None:
     async with stage({"a": service(type="notify"), "b": service(after=("a",))}) as s:
         await s.start()

@@ -114,6 +114,12 @@ def test_positions_of_values_and_elements() -> None:
     assert positions.of_key(("services", "web")) == (2, 11)
 
 
+def test_quoted_keys() -> None:
+    positions = Positions("[x.'a b'.\"c\\td\"]\ny = 1\n")
+    assert positions.of_key(("x", "a b")) == (1, 4)
+    assert positions.of_value(("x", "a b", "c\td", "y")) == (2, 5)
+
+
 def test_an_unknown_path_is_where_the_nearest_table_is() -> None:
     positions = Positions("a = 1\n[b]\nc = 2\n")
     assert positions.of_value(("b", "x", "y")) == (2, 2)

@@ -6,12 +6,12 @@ import pytest
 
 from pyinit.spec.addresses import check_address, listen_address, url_address
 from pyinit.spec.faults import SpecError, dotted
+from pyinit.spec.privileges import Privileges, Rlimit
 from pyinit.spec.rules import find_faults, require_valid
 from pyinit.spec.service import (
     Backoff,
     Check,
     HttpCheck,
-    Limits,
     LogOptions,
     ServiceSpec,
     SocketSpec,
@@ -38,7 +38,7 @@ def check(**fields: Any) -> dict[str, Check]:
         ({"env": {"A": "\0"}}, "can't be set"),
         ({"cwd": "here"}, "absolute"),
         ({"umask": 0o1000}, "0000 to 0777"),
-        ({"cap_add": ("net admin",)}, "no capability"),
+        ({"cap_add": ("net admin",)}, "no such capability"),
         ({"cap_add": ("NET_ADMIN",), "cap_drop": ("cap_net_admin",)}, "as well"),
         ({"notify_fd": 3}, "needs type"),
         ({"notify_fd": 2, "type": "notify"}, "3 to 1023"),
@@ -52,8 +52,6 @@ def check(**fields: Any) -> dict[str, Check]:
         ({"on_failure": "shutdown", "restart": "on-failure"}, "`on-failure` would never"),
         ({"on_success": "shutdown", "restart": "always"}, "`on-success` would never"),
         ({"stop_signal": 65}, "1 to 64"),
-        ({"limits": Limits(memory=1)}, "at least 4096"),
-        ({"limits": Limits(cpu_weight=0)}, "cpu-weight"),
         ({"backoff": Backoff(factor=0.5)}, "factor"),
         ({"backoff": Backoff(jitter=2)}, "jitter"),
         ({"backoff": Backoff(initial=2, limit=1)}, "below"),
@@ -80,6 +78,12 @@ def test_what_can_not_be_together(fields: dict[str, Any], message: str) -> None:
     assert message in messages(**fields)
 
 
+def test_sockets_of_all_kinds_are_fine() -> None:
+    listen = ("tcp:0.0.0.0:1", "udp:[::]:1", "unix:/x")
+    assert not messages(sockets=tuple(SocketSpec(listen=one) for one in listen))
+    assert not messages(checks=check(http=HttpCheck(url="http://[::1]/", headers={"A": "b"})))
+
+
 def test_a_plain_service_is_fine() -> None:
     services = {"a": ServiceSpec(command=("x",))}
     assert require_valid(services) is services
@@ -87,6 +91,24 @@ def test_a_plain_service_is_fine() -> None:
 
 def test_an_essential_service_may_restart_a_number_of_times() -> None:
     assert not messages(essential=True, restart="on-failure", backoff=Backoff(attempts=3))
+
+
+def test_a_service_changes_what_the_container_grants() -> None:
+    spec = ServiceSpec(
+        command=("x",),
+        cap_add=("net_admin",),
+        cap_drop=("CHOWN",),
+        rlimits={"nofile": (1, 2)},
+        umask=0o77,
+    )
+    container = Privileges()
+    changed = spec.privileges(container)
+    assert set(changed.capabilities) ^ set(container.capabilities) == {"CAP_NET_ADMIN", "CAP_CHOWN"}
+    assert (changed.rlimits, changed.umask) == ((Rlimit("nofile", 1, 2),), 0o77)
+    assert changed.no_new_privs
+    assert (
+        not ServiceSpec(command=("x",), no_new_privileges=False).privileges(container).no_new_privs
+    )
 
 
 def test_faults_without_a_file_name_the_path() -> None:
@@ -142,3 +164,12 @@ def test_addresses_of_checks() -> None:
 def test_bad_urls(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected|URL"):
         url_address(text)
+
+
+def test_the_package_hands_out_its_names_on_first_use() -> None:
+    import pyinit.spec
+
+    for name in pyinit.spec.__all__:
+        assert getattr(pyinit.spec, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        pyinit.spec.nothing  # noqa: B018

@@ -7,7 +7,8 @@ import pytest
 
 from pyinit.errors import NotFound, SystemFault, UsageError
 from pyinit.spec.faults import SpecError
-from pyinit.spec.service import UNLIMITED, ServiceSpec, decode_services, encode_services
+from pyinit.spec.limits import UNLIMITED
+from pyinit.spec.service import ServiceSpec, decode_services, encode_services
 from pyinit.spec.services_file import Layer, load_services, read_layers
 
 FULL = """
@@ -23,7 +24,7 @@ rlimits = { nofile = "1024:4096", core = 0, RLIMIT_STACK = ["1M", "unlimited"] }
 cap-add = ["NET_BIND_SERVICE"]
 cap-drop = ["CAP_CHOWN"]
 no-new-privileges = true
-limits = { memory = "64M", cpus = 1.5, pids = 100 }
+limits = { memory = "64M", memory-swap = "unlimited", cpus = 1.5, pids = 100 }
 type = "notify"
 requires = ["database"]
 wants = ["cache"]
@@ -71,7 +72,7 @@ def test_every_key_is_read() -> None:
     assert web.env == {"PORT": "80", "MODE": "x"}
     assert web.umask == 0o27
     assert web.rlimits == {"nofile": (1024, 4096), "core": (0, 0), "stack": (1 << 20, UNLIMITED)}
-    assert web.limits.memory == 64 << 20
+    assert (web.limits.memory, web.limits.memory_swap) == (64 << 20, UNLIMITED)
     assert web.success_exit_codes == (3, 128 + signal.SIGTERM)
     assert web.backoff.initial == pytest.approx(0.2)
     assert web.start_timeout == 90
@@ -101,7 +102,7 @@ env = { A = true }
 [services.database]
 command = ["a", 1]
 """
-    assert faults_of(first, "x = [", "[services.web]\nlimits.memory = -1\n", "other = 1") == [
+    assert faults_of(first, "x = [", "[services.web]\nlimits.memory = -2\n", "other = 1") == [
         "0.toml:1:11: `command` is missing",
         "0.toml:2:1: unknown key `comand`; did you mean `command`?",
         (
@@ -117,7 +118,7 @@ command = ["a", 1]
         "0.toml:6:7: `env`: Expected `str`, got `bool`",
         "0.toml:8:17: `command`: Expected `str`, got `int`",
         "1.toml:1:6: Invalid value at the end",
-        "2.toml:2:17: `memory`: a size is not negative, got -1",
+        "2.toml:2:17: `memory`: a size is not negative, got -2",
         "3.toml:1:1: unknown key `other`",
     ]
 
@@ -181,7 +182,11 @@ def test_a_file_of_another_shape(text: str, fault: str) -> None:
         ("rlimits = 3", "Expected `object`"),
         ("rlimits = { nofile = [1] }", "length 2"),
         ("rlimits = { nofile = [2, 1] }", "above the hard one"),
-        ("rlimits = { nofile = -5 }", "negative"),
+        ("rlimits = { nofile = -5 }", "give 0 to 2^63-1"),
+        ("limits = { memory = 1 }", "give at least 4096"),
+        ("limits = { memroy = 1 }", "did you mean `memory`"),
+        ("limits = { cpu-weight = 0 }", "cpu_weight"),
+        ('cap-add = ["NET_ADMN"]', "no such capability"),
         ("rlimits = { nofiles = 5 }", "did you mean `nofile`"),
         ("success-exit-codes = 3", "Expected `array`"),
         ("success-exit-codes = [300]", "0 to 255"),

@@ -67,7 +67,6 @@ def test_a_bad_size_is_named(value: object) -> None:
         ("SIGRTMIN+3", signal.SIGRTMIN + 3),
         ("RTMAX-1", signal.SIGRTMAX - 1),
         ("RTMIN", signal.SIGRTMIN),
-        (33, 33),
     ],
 )
 def test_signals(text: object, number: int) -> None:
@@ -86,5 +85,5 @@ def test_a_bad_signal_is_named(value: object) -> None:
 @given(st.integers(1, signal.SIGRTMAX))
 def test_every_signal_has_a_name_that_leads_back(number: int) -> None:
     name = units.signal_name(number)
-    if not name.startswith("signal "):
+    if number not in (32, 33):
         assert units.signal_number(name) == number
