@@ -41,12 +41,16 @@ def run_full(
     forward_meanwhile(pid, forwarding)
     from pyinit.init.config import InitConfig
     from pyinit.init.start import seal_and_run
+    from pyinit.spec.privileges import PRIVILEGED
 
     config = InitConfig(
         name=options.name or os.uname().nodename,
         command=tuple(options.command),
         environment={os.fsdecode(key): os.fsdecode(environment[key]) for key in environment},
         workdir=os.getcwd(),
+        user=None if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}",
+        # What the runtime left to this container is what its commands may have, too.
+        privileges=PRIVILEGED,
         grace=options.grace,
         listeners=listeners,
         adopted=pid,
