@@ -10,6 +10,8 @@ set -eu
 names() {
     case $1 in
     test) sed 's/ *#.*//' <<'LIST' ;;
+tini              # the entrypoint's options, signals and codes are compared with theirs
+dumb-init         # the same
 busybox-static    # a root file system with no libc and no Python in it
 mmdebstrap        # a Debian root with Apache and PostgreSQL
 user-mode-linux   # a kernel with cgroup v2, booted in two seconds

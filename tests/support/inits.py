@@ -11,7 +11,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -119,11 +119,11 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def wait_for_state(pid: int, wanted: str) -> None:
-    """Return once the process is in that state: nobody tells, so it is asked again and again."""
+def until(check: Callable[[], bool]) -> None:
+    """Return once it holds, for what nobody tells: it is asked again and again, up to a limit."""
     limit = time.monotonic() + LIMIT_S
-    while state(pid) != wanted:
-        assert time.monotonic() < limit, state(pid)
+    while not check():
+        assert time.monotonic() < limit, "not in time"
         time.sleep(0.01)
 
 

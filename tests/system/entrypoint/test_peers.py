@@ -14,7 +14,8 @@ from tests.support.inits import (
     exit_code,
     isolated,
     print_signals,
-    wait_for_state,
+    state,
+    until,
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.package("tini", "dumb-init")]
@@ -101,7 +102,7 @@ def test_stops_become_sigstop_in_a_session_of_its_own(number: int, pyinit: tuple
             running.line()
             payload = children(running.init)[0]
             running.send(number)
-            wait_for_state(payload, "T")
+            until(lambda pid=payload: state(pid) == "T")
             running.send(signal.SIGCONT)
             assert running.line() == str(int(signal.SIGCONT))
 
