@@ -88,7 +88,7 @@ def _tell(error: BaseException) -> None:
 def _prepare(command: Command, told: int) -> None:
     """All that needs the powers of init."""
     if command.group is not None:
-        command.group.attach(0)
+        command.group.enter()
     os.setsid()
     stdio = _above(command.stdio)
     report = fcntl.fcntl(told, fcntl.F_DUPFD_CLOEXEC, 10)

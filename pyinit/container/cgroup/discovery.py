@@ -89,6 +89,8 @@ def _seen_at(mount: _Mount, path: str) -> str | None:
 
 def _mounts(mountinfo: str) -> Iterator[_Mount]:
     for line in mountinfo.splitlines():
+        if " - cgroup" not in line:  # most are not, and there can be thousands
+            continue
         head, _, tail = line.partition(" - ")
         kind, _, options = tail.split(" ", 2)
         if kind in {"cgroup", "cgroup2"}:
