@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import termios
+from collections.abc import Callable
 
 from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
 from pyinit.init.command import Command, find_program
@@ -20,8 +21,15 @@ from pyinit.spec.privileges import Privileges
 _RESULT_FD = 3
 
 
-def fork_child(command: Command, privileges: Privileges, seccomp: bytes | None) -> int:
+def fork_child(
+    command: Command,
+    privileges: Privileges,
+    seccomp: bytes | None,
+    forked: Callable[[int], None] = lambda pid: None,
+) -> int:
     """Fork and execute the command. Returns the child's pid once it has executed.
+
+    `forked` is told the pid before it has.
 
     Raises what the child could not do: PyinitError, or OSError of the step that failed.
     """
@@ -30,6 +38,7 @@ def fork_child(command: Command, privileges: Privileges, seccomp: bytes | None) 
         pid = os.fork()
         if pid == 0:
             _become_command(command, privileges, seccomp, told)
+        forked(pid)
     finally:
         os.close(told)
     try:

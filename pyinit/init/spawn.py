@@ -128,7 +128,8 @@ class Spawner:
         return spawn_in_thread(command, self._privileges.ambient_mask())
 
     def _fork(self, command: Command) -> int:
-        return fork_child(command, command.privileges or self._privileges, self._seccomp)
+        privileges = command.privileges or self._privileges
+        return fork_child(command, privileges, self._seccomp, self._reaper.forked)
 
     def _answer(self, job: _Job, work: Callable[[Command], int]) -> None:
         outcome: Outcome

@@ -44,6 +44,7 @@ _BY_ARCH = {
         "pivot_root": 155,
         "prctl": 157,
         "gettid": 186,
+        "kcmp": 312,
         "tgkill": 234,
         "setns": 308,
         "unshare": 272,
@@ -60,6 +61,7 @@ _BY_ARCH = {
         "pivot_root": 41,
         "prctl": 167,
         "gettid": 178,
+        "kcmp": 272,
         "tgkill": 131,
         "setns": 268,
         "unshare": 97,
@@ -70,6 +72,7 @@ _numbers = _BY_ARCH.get(platform.machine(), _BY_ARCH["generic"])
 
 SYS_CAPGET = _numbers["capget"]
 SYS_CAPSET = _numbers["capset"]
+SYS_KCMP = _numbers["kcmp"]
 SYS_PIVOT_ROOT = _numbers["pivot_root"]
 SYS_PRCTL = _numbers["prctl"]
 SYS_SETGROUPS = _numbers["setgroups"]

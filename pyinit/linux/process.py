@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 
-from pyinit.linux.libc import SYS_CLOSE_RANGE, SYS_TGKILL, libc, syscall
+from pyinit.linux.libc import SYS_CLOSE_RANGE, SYS_KCMP, SYS_TGKILL, libc, syscall
 
 CLOSE_RANGE_CLOEXEC = 4
+KCMP_VM = 1
 LAST_DESCRIPTOR = 0x7FFFFFFF
 
 
@@ -32,6 +33,17 @@ def close_all_but(kept: set[int]) -> None:
 def tgkill(process: int, thread: int, signal: int) -> None:
     """Send a signal to one thread of a process, tgkill(2)."""
     syscall(SYS_TGKILL, process, thread, signal)
+
+
+def shares_memory(one: int, other: int) -> bool:
+    """Whether two processes have one address space, as after vfork(2) and before execve(2).
+
+    kcmp(2): False also where the kernel has no such call, or does not let the caller look.
+    """
+    try:
+        return syscall(SYS_KCMP, one, other, KCMP_VM, 0, 0) == 0
+    except OSError:
+        return False
 
 
 def start_time(pid: int, proc: str | int = "/proc") -> int:

@@ -109,6 +109,34 @@ def test_a_profile_that_ends_what_a_thread_needs_does_not_end_pid_1(run_dir: Pat
     assert run(run_dir, "--security-opt", option, "--", "echo", "alive") == "alive\n"
 
 
+STOPPING = """
+import os, time
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    try:
+        os.kill(-1, 19)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--ulimit", "core=0"]], ids=["spawned", "forked"])
+def test_nobody_holds_up_the_commands_of_others(run_dir: Path, options: list[str]) -> None:
+    """A user's process stops every new one of that user, also before it executes: PID 1 must
+    not wait with it. Stopped later, it is the user's own affair, and runs into its time."""
+    ctl.ctl(run_dir, "run", "-d", "--name", "stopped", *options, "--", "sleep", "300")
+    try:
+        ctl.ctl(run_dir, "exec", "-d", "-u", "nobody", "stopped", "--", PYTHON, "-c", STOPPING)
+        mine = ["exec", "--timeout", "0.3", "--grace", "0.1", "-u", "nobody", "stopped", "true"]
+        codes = {ctl.ctl(run_dir, *mine).returncode for _ in range(10)}
+        assert codes <= {0, 124, 128 + 9}
+        done = ctl.ctl(run_dir, "exec", "stopped", "echo", "free")
+        assert done.stdout == b"free\n"
+    finally:
+        ctl.ctl(run_dir, "rm", "--force", "stopped")
+
+
 WORKLOADS = {
     "apt": "apt-get --version && dpkg --audit && apt-get -s install curl",
     "dpkg": "dpkg-reconfigure -f noninteractive procps && dpkg-divert --list",
