@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pyinit.spec.container import RESERVED_NAMES
+
 # Kernels take things back after the last close; later than this is a leak.
 SETTLE_S = 5.0
 
@@ -55,9 +57,14 @@ def mounts() -> Iterator[str]:
 
 
 def folders() -> Iterator[str]:
+    """Of containers: what all of them share (locks, leases, compiled filters) stays."""
     for base in (Path("/run/pyinit"), Path(f"/run/user/{os.getuid()}/pyinit")):
         if base.is_dir():
-            yield from (str(path) for path in base.iterdir() if path.is_dir())
+            yield from (
+                str(path)
+                for path in base.iterdir()
+                if path.is_dir() and path.name not in RESERVED_NAMES
+            )
 
 
 def cgroups() -> Iterator[str]:
