@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import posix
 import sys
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> int:
@@ -11,10 +17,16 @@ def main() -> int:
     if words and words[0] == "exec":
         from pyinit_ctl.exec_fast import main as exec_main
 
-        return exec_main(words[1:])
+        leave(exec_main(words[1:]))
     from pyinit_ctl.cli import main as cli_main
 
     return cli_main(words)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process without taking the interpreter apart, which takes 2 ms of an exec's 20."""
+    # Nothing is buffered: `exec` writes by descriptor.
+    posix._exit(status)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ holds the list.
 
 from __future__ import annotations
 
-import os
-import sys
+import posix
 
-from pyinit.errors import ConnectionLost, ProtocolError, PyinitError, UsageError
+from pyinit.errors import ConnectionLost, ProtocolError, PyinitError, SystemFault, UsageError
 from pyinit.varlink.scm import close_all
 from pyinit_ctl import registry
 from pyinit_ctl.exec_options import ExecOptions
-from pyinit_ctl.printable import printable
 from pyinit_ctl.replies import TIMED_OUT, exit_status, text
 from pyinit_ctl.wire import Link
 
@@ -64,15 +62,17 @@ def open_missing() -> None:
     """Put /dev/null on each of 0, 1 and 2 that is closed, or the next socket takes its number."""
     for number in range(3):
         try:
-            os.fstat(number)
+            posix.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+            posix.open("/dev/null", posix.O_RDWR)  # takes the lowest free number: this one
 
 
 def say(message: str) -> None:
     """One line on stderr; a terminal's control characters in it are made harmless."""
+    from pyinit_ctl.printable import printable
+
     try:
-        os.write(2, f"pyinit-ctl: {printable(message)}\n".encode(errors="backslashreplace"))
+        posix.write(2, f"pyinit-ctl: {printable(message)}\n".encode(errors="backslashreplace"))
     except OSError:
         return  # nobody reads it: the exit status has to do
 
@@ -83,14 +83,18 @@ def _detached(link: Link, options: ExecOptions, command: dict[str, Any]) -> int:
         from pyinit_ctl.exec_terminal import terminal_parameters
 
         parameters["terminal"] = terminal_parameters()
-    print_id(text(link.call("Exec", parameters), "id"))
+    from pyinit_ctl.printable import printable
+
+    print_line(printable(text(link.call("Exec", parameters), "id")))
     return 0
 
 
-def print_id(exec_id: str) -> None:
-    """An exec's id on stdout, in one write."""
-    sys.stdout.write(printable(exec_id) + "\n")
-    sys.stdout.flush()
+def print_line(text: str) -> None:
+    """A line on stdout. Raises SystemFault."""
+    try:
+        posix.write(1, f"{text}\n".encode(errors="backslashreplace"))
+    except OSError as error:
+        raise SystemFault("write to standard output", error) from None
 
 
 def _attached(link: Link, target: Target, options: ExecOptions, command: dict[str, Any]) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from pyinit_ctl.exec_fast import print_line
 from pyinit_ctl.exec_options import OPTIONS, USAGE
 from pyinit_ctl.flags import Option
 
@@ -18,7 +17,7 @@ pyinit-ctl failed or the connection was lost; 126 not executable; 127 not found.
 
 def show() -> int:
     """Print the help on stdout. Returns exit status 0."""
-    sys.stdout.write(help_text())
+    print_line(help_text().rstrip())
     return 0
 
 

@@ -5,10 +5,9 @@ Named and meant as docker's and podman's of the same name, wherever they have on
 
 from __future__ import annotations
 
-import os
-
 from pyinit.errors import SystemFault, UsageError
 from pyinit_ctl.flags import FLAG, LIST, VALUE, Option, parse
+from pyinit_ctl.registry import variable
 
 TYPE_CHECKING = False
 
@@ -147,7 +146,7 @@ def _variable(setting: str, where: str) -> dict[str, str]:
         raise UsageError(f"{where} {setting!r}: give NAME=VALUE, or NAME to take it from here")
     if equals:
         return {name: value}
-    inherited = os.environ.get(name)
+    inherited = variable(name)
     return {} if inherited is None else {name: inherited}
 
 
@@ -170,7 +169,7 @@ def _env_file(path: str) -> dict[str, str]:
     if len(content) > _ENV_FILE_LIMIT:
         raise UsageError(f"--env-file {path} is larger than 1 MiB")
     environment: dict[str, str] = {}
-    for number, line in enumerate(os.fsdecode(content).split("\n"), 1):
+    for number, line in enumerate(content.decode(errors="surrogateescape").split("\n"), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             environment.update(_variable(line.rstrip("\r"), f"{path} line {number}:"))
     return environment

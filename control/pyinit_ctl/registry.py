@@ -2,13 +2,14 @@
 
 `/run/pyinit/<name>/` for root, `$XDG_RUNTIME_DIR/pyinit/<name>/` for others, and
 `$PYINIT_RUN_DIR/<name>/` for whoever sets that. Loaded by the exec client, so it imports
-C builtins only.
+C builtins only: not even os, which is not there yet in an interpreter without site.
 """
 
 from __future__ import annotations
 
 import _socket
-import os
+import posix
+import sys
 
 from pyinit.errors import NotFound, PyinitError, SystemFault, UsageError
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 SOCKET = "control.sock"
 
-# Folders beside the containers' that are none: pyinit.spec.container.RESERVED_NAMES.
-RESERVED = ("locks", "networks")
+# What a container's folder has at least one of; the folders beside it have none.
+_MARKS = ("state.json", "exit.json", SOCKET)
 
 # sun_path of unix(7) is 108 bytes, its final NUL included.
 _PATH_LIMIT = 107
@@ -42,7 +43,7 @@ class Target:
     def __init__(self, path: str, name: str | None = None) -> None:
         self.path = path
         self.name = name
-        self.folder = os.path.dirname(path) if name is not None else None
+        self.folder = path.rpartition("/")[0] if name is not None else None
 
     def __str__(self) -> str:
         return self.name if self.name is not None else self.path
@@ -50,25 +51,34 @@ class Target:
 
 def run_folder() -> str:
     """The folder that holds the containers' folders of this user."""
-    given = os.environ.get("PYINIT_RUN_DIR")
+    given = variable("PYINIT_RUN_DIR")
     if given:
         return given
-    uid = os.geteuid()
+    uid = posix.geteuid()
     if uid == 0:
         return "/run/pyinit"
-    return (os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}") + "/pyinit"
+    return (variable("XDG_RUNTIME_DIR") or f"/run/user/{uid}") + "/pyinit"
+
+
+def variable(name: str) -> str | None:
+    """A variable of the environment, as `os.environ` has it where a program has changed that."""
+    os = sys.modules.get("os")
+    if os is not None:
+        found: str | None = os.environ.get(name)
+        return found
+    value = posix.environ.get(name.encode())
+    return None if value is None else value.decode(errors="surrogateescape")
 
 
 def names() -> list[str]:
     """The names of all containers that have a folder, ended ones too, sorted."""
     try:
-        with os.scandir(run_folder()) as entries:
+        with posix.scandir(run_folder()) as entries:
             return sorted(
                 entry.name
                 for entry in entries
-                if entry.name not in RESERVED
-                and not entry.name.startswith(".")
-                and entry.is_dir(follow_symlinks=False)
+                if not entry.name.startswith(".")
+                and any(_is_there(f"{entry.path}/{mark}") for mark in _MARKS)
             )
     except FileNotFoundError:
         return []
@@ -78,12 +88,20 @@ def names() -> list[str]:
 
 def container(name: str) -> Target:
     """The container called `name`, alive or ended. Raises NotFound, UsageError for no name."""
-    if not name or "/" in name or "\0" in name or name.startswith(".") or name in RESERVED:
+    if not name or "/" in name or "\0" in name or name.startswith("."):
         raise UsageError(f"{name!r} is no container's name; `pyinit-ctl ls` shows them")
     target = Target(f"{run_folder()}/{name}/{SOCKET}", name)
-    if not os.path.isdir(f"{run_folder()}/{name}"):
+    if not any(_is_there(f"{run_folder()}/{name}/{mark}") for mark in reversed(_MARKS)):
         raise NotFound(_no_such_container(name))
     return target
+
+
+def _is_there(path: str) -> bool:
+    try:
+        posix.lstat(path)
+    except OSError:
+        return False
+    return True
 
 
 def resolve(target: str) -> Target:
@@ -111,15 +129,16 @@ def connect(target: Target) -> _socket.socket:
 
 
 def _connect(link: _socket.socket, path: str) -> None:
-    if len(os.fsencode(path)) <= _PATH_LIMIT:
+    if len(path.encode(errors="surrogateescape")) <= _PATH_LIMIT:
         link.connect(path)
         return
     # Too long for sockaddr_un: go by the folder's descriptor.
-    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    parent, _, name = path.rpartition("/")
+    folder = posix.open(parent or "/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
-        link.connect(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+        link.connect(f"/proc/self/fd/{folder}/{name}")
     finally:
-        os.close(folder)
+        posix.close(folder)
 
 
 def _unreachable(target: Target, error: OSError) -> PyinitError:

@@ -7,11 +7,15 @@ only the bytes go across, by way of a pipe that is made here.
 
 from __future__ import annotations
 
-import os
-import stat
+import _stat
+import posix
 
 from pyinit.errors import SystemFault
-from pyinit_ctl.relay import Pump
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from pyinit_ctl.relay import Pump
 
 NAMES = ("stdin", "stdout", "stderr")
 
@@ -48,26 +52,28 @@ class Stdio:
         no longer. Our stderr stays, for what there is to tell.
         """
         for descriptor in self._made:
-            os.close(descriptor)
+            posix.close(descriptor)
         self._made.clear()
         null = -1
         for number in (0, 1):
             if self.descriptors.get(NAMES[number]) == number:
-                null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC) if null < 0 else null
-                os.dup2(null, number)
+                null = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC) if null < 0 else null
+                posix.dup2(null, number)
 
     def _plan_input(self) -> None:
-        mode = os.fstat(0).st_mode
+        mode = posix.fstat(0).st_mode
         if _may_be_passed(mode):
             self.descriptors["stdin"] = 0
         elif not _is_null(0):
-            reading, writing = os.pipe()
-            os.set_blocking(writing, False)
+            from pyinit_ctl.relay import Pump
+
+            reading, writing = posix.pipe()
+            posix.set_blocking(writing, False)
             self._hand_over("stdin", reading)
             self.inputs.append(Pump(0, writing, closes=writing))
 
     def _plan_output(self, number: int) -> None:
-        status = os.fstat(number)
+        status = posix.fstat(number)
         if _may_be_passed(status.st_mode):
             self.descriptors[NAMES[number]] = number
         elif not _is_null(number):
@@ -79,8 +85,10 @@ class Stdio:
             self.descriptors[NAMES[number]] = self._outputs[same]
 
     def _make_output(self, number: int) -> int:
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
+        from pyinit_ctl.relay import Pump
+
+        reading, writing = posix.pipe()
+        posix.set_blocking(reading, False)
         self._made.append(writing)
         self.outputs.append(Pump(reading, number, closes=reading))
         return writing
@@ -91,10 +99,10 @@ class Stdio:
 
 
 def _may_be_passed(mode: int) -> bool:
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+    return _stat.S_ISFIFO(mode) or _stat.S_ISSOCK(mode)
 
 
 def _is_null(number: int) -> bool:
     """Whether it is /dev/null, character device 1:3: the init opens one of its own."""
-    status = os.fstat(number)
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
+    status = posix.fstat(number)
+    return _stat.S_ISCHR(status.st_mode) and status.st_rdev == posix.makedev(1, 3)

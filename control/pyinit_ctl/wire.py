@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinit.errors import ConnectionLost, ProtocolError
 from pyinit.varlink import lean_json, scm
 from pyinit.varlink.connection import Client
-from pyinit_ctl.replies import INTERFACE, failure
+from pyinit_ctl.replies import INTERFACE
 
 TYPE_CHECKING = False
 
@@ -116,4 +116,6 @@ def _checked(reply: Reply) -> Reply:
     if reply.error is None:
         return reply
     scm.close_all(reply.fds)
+    from pyinit_ctl.failures import failure  # not on the way of an exec that goes well
+
     raise failure(reply.error, reply.parameters)
