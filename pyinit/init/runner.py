@@ -191,7 +191,7 @@ class Runner:
                 await probe_exec(self._processes, command)
             except Exception as error:  # the signal comes next, whatever became of it
                 self._tell("stop-command-failed", unit, {"reason": str(error)})
-        if not scope.cancelled_caught:
+        if unit.stop_command is scope:
             unit.stop_command = None
             self._post(unit, ev.StopCommandEnded())
 

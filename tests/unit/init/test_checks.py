@@ -130,6 +130,22 @@ async def test_a_check_that_can_not_start_is_a_failure(autojump_clock: MockClock
 
 
 @pytest.mark.trio
+async def test_checks_over_the_network(autojump_clock: MockClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        open_port, closed_port = (each.getsockname()[1] for each in (server, closed))
+        checks = {
+            "tcp": Check(tcp=str(open_port), period=1),
+            "http": Check(http=HttpCheck(url=f"http://localhost:{closed_port}/"), period=1),
+        }
+        async with stage({"a": service(checks=checks)}) as s:
+            await s.start()
+            await trio.sleep(3.5)
+            kinds = {known.name: (known.kind, known.healthy) for known in s.supervisor.checks()}
+            assert kinds == {"tcp": ("tcp", True), "http": ("http", False)}
+
+
+@pytest.mark.trio
 async def test_checks_are_for_services_that_run(autojump_clock: MockClock) -> None:
     checks = {"c": Check(exec=("x",), period=5, threshold=1)}
     async with stage({"a": service(checks=checks)}) as s:

@@ -57,6 +57,15 @@ def test_all_or_none_are_opened(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_family_that_the_kernel_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(SystemFault, match=r"open a socket for tcp:\[::1\]:80: Address family"):
+        Listeners((SocketSpec(listen="tcp:[::1]:80"),))
+
+
 def test_a_socket_left_behind_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(tmp_path / "s"))
