@@ -13,7 +13,17 @@ import stat
 from collections.abc import Iterable
 from functools import singledispatch
 
-from pyinit.container.plan import Bind, Device, Link, Mask, NewMount, ReadOnly, SealRoot, Step
+from pyinit.container.plan import (
+    Bind,
+    Device,
+    Folder,
+    Link,
+    Mask,
+    NewMount,
+    ReadOnly,
+    SealRoot,
+    Step,
+)
 from pyinit.errors import SystemFault, UsageError
 from pyinit.linux.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 from pyinit.linux.mount import (
@@ -77,6 +87,16 @@ def _(step: Link, root: int) -> None:
         os.symlink(step.content, os.path.basename(step.target), dir_fd=folder)
     finally:
         os.close(folder)
+
+
+@carry_out.register
+def _(step: Folder, root: int) -> None:
+    parent = open_target(root, os.path.dirname(step.target))
+    try:
+        os.mkdir(os.path.basename(step.target), dir_fd=parent)
+        os.chmod(os.path.basename(step.target), step.mode, dir_fd=parent)
+    finally:
+        os.close(parent)
 
 
 @carry_out.register

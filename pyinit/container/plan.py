@@ -115,6 +115,17 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder in a file system that was just mounted."""
+
+    target: str
+    mode: int
+
+    def describe(self) -> str:
+        return f"folder {self.target} (mode={self.mode:04o})"
+
+
+@dataclass(frozen=True, slots=True)
 class Mask:
     """What the container is not to see: /dev/null over a file, an empty folder over a folder.
 
@@ -147,7 +158,7 @@ class SealRoot:
         return "read-only /"
 
 
-Step = NewMount | Bind | Device | Link | Mask | ReadOnly | SealRoot
+Step = NewMount | Bind | Device | Link | Folder | Mask | ReadOnly | SealRoot
 
 
 def _options(words: list[str], attributes: int) -> str:
@@ -207,6 +218,8 @@ def scratch_mounts() -> list[Step]:
     attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
     return [
         NewMount("/run", "tmpfs", (("mode", "0755"),), attributes),
+        # What /var/lock leads to; Debian's services expect it from whoever mounts /run.
+        Folder("/run/lock", 0o1777),
         NewMount("/tmp", "tmpfs", (("mode", "1777"),), attributes),  # noqa: S108
     ]
 

@@ -40,7 +40,8 @@ def test_own_namespaces(host: Host) -> None:
 def test_mounts_are_its_own(host: Host) -> None:
     name = host.run("--root", str(busybox_root()))
     mounts = {
-        line.split()[1]: line.split() for line in host.inside(name, "cat", "/proc/mounts").splitlines()
+        line.split()[1]: line.split()
+        for line in host.inside(name, "cat", "/proc/mounts").splitlines()
     }
     assert mounts["/proc"][2] == "proc"
     assert mounts["/sys"][2] == "sysfs"

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyinit_ctl.blocking import BlockingClient
 
 import pyinit.init.start
 from pyinit.container.launch import launch
 from pyinit.init.config import InitConfig
 from pyinit.spec.container import ContainerSpec, Root
-from pyinit_ctl.blocking import BlockingClient
 from tests.support.containers import Host
 from tests.support.roots import busybox_root, copy
 
