@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
@@ -15,19 +16,20 @@ log = structlog.get_logger("init")
 
 
 async def end_everything(
-    reaper: Reaper, table: ProcessTable, grace: float, hurry: trio.Event
+    reaper: Reaper, table: ProcessTable, deadline: float, hurry: trio.Event
 ) -> None:
-    """Return once no child of PID 1 is left. The grace, in seconds, is a ceiling.
+    """Return once no child of PID 1 is left.
 
-    A second request to end (`hurry`) cuts the grace short.
+    KILL comes at the `deadline` (trio's clock), which is a ceiling, or with `hurry`: a second
+    request to end.
     """
     broadcast(table, signal.SIGTERM)
     # A stopped process acts on TERM only once it goes on.
     broadcast(table, signal.SIGCONT)
-    with trio.move_on_after(grace) as scope:
-        await _alone_or(reaper, hurry)
+    with trio.move_on_at(deadline) as scope:
+        await first_of(reaper.wait_alone, hurry.wait)
     if scope.cancelled_caught:
-        log.warning("grace is over", seconds=grace, left=len(table.pids()) - 1)
+        log.warning("grace is over", left=len(table.pids()) - 1)
     while True:
         broadcast(table, signal.SIGKILL)
         with trio.move_on_after(1.0):
@@ -35,16 +37,16 @@ async def end_everything(
             return
 
 
-async def _alone_or(reaper: Reaper, hurry: trio.Event) -> None:
+async def first_of(*waits: Callable[[], Awaitable[object]]) -> None:
+    """Return as soon as one of them does."""
     async with trio.open_nursery() as nursery:
 
-        async def hurried() -> None:
-            await hurry.wait()
+        async def wait(one: Callable[[], Awaitable[object]]) -> None:
+            await one()
             nursery.cancel_scope.cancel()
 
-        nursery.start_soon(hurried)
-        await reaper.wait_alone()
-        nursery.cancel_scope.cancel()
+        for one in waits:
+            nursery.start_soon(wait, one)
 
 
 def broadcast(table: ProcessTable, number: int) -> None:

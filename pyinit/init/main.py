@@ -21,7 +21,7 @@ from pyinit.errors import PyinitError
 from pyinit.init.api import all_methods
 from pyinit.init.config import InitConfig
 from pyinit.init.container import Container
-from pyinit.init.ending import end_everything
+from pyinit.init.ending import end_everything, first_of
 from pyinit.init.execs import ExecTable
 from pyinit.init.forwarding import HANDLED
 from pyinit.init.processes import ProcessTable
@@ -208,27 +208,29 @@ def _or_null(container: Container, descriptor: int | None) -> int:
 
 async def _until_end(container: Container) -> ExitStatus:
     """Wait for the command's end or a request, then end everything that is left."""
-    status = await _first_end(container)
+    await _first_end(container)
     container.state = "stopping"
-    await end_everything(container.reaper, container.table, container.grace, container.hurry)
-    if status is None and container.main is not None:
-        status = container.main.status
+    deadline = trio.current_time() + container.grace
+    await _end_main(container, deadline)
+    await end_everything(container.reaper, container.table, deadline, container.hurry)
+    status = container.main.status if container.main is not None else None
     log.info("ended", status=status)
     return status or ExitStatus(code=0)
 
 
-async def _first_end(container: Container) -> ExitStatus | None:
+async def _first_end(container: Container) -> None:
+    """Return when the command has ended, or when the end of the container is asked for."""
     main = container.main
     if main is None:
         await container.end_requested.wait()
-        return None
-    async with trio.open_nursery() as nursery:
+    else:
+        await first_of(main.wait, container.end_requested.wait)
 
-        async def requested() -> None:
-            await container.end_requested.wait()
-            nursery.cancel_scope.cancel()
 
-        nursery.start_soon(requested)
-        await main.wait()
-        nursery.cancel_scope.cancel()
-    return main.status
+async def _end_main(container: Container, deadline: float) -> None:
+    """Ask the command first, alone: it knows best how to end what it has started."""
+    main = container.main
+    if main is not None and main.status is None:
+        os.kill(main.pid, signal.SIGTERM)
+        with trio.move_on_at(deadline):
+            await first_of(main.wait, container.hurry.wait)

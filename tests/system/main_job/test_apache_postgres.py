@@ -76,10 +76,9 @@ def test_hostnames_mounts_and_pids(site: Host) -> None:
 
 def test_a_process_has_another_pid_on_the_host(site: Host) -> None:
     inside = site.inside("site-a", "pgrep", "-o", "postgres").strip()
-    status = subprocess.run(
-        ["grep", "-lE", rf"^NSpid:\s+[0-9]+\s+{inside}$", *map(str, Path("/proc").glob("[0-9]*/status"))],
-        capture_output=True, text=True,
-    ).stdout.split()  # fmt: skip
+    files = [str(path) for path in Path("/proc").glob("[0-9]*/status")]
+    command = ["grep", "-lE", rf"^NSpid:\s+[0-9]+\s+{inside}$", *files]
+    status = subprocess.run(command, capture_output=True, text=True).stdout.split()
     pids = {Path(path).parts[2] for path in status}
     assert pids
     assert inside not in pids

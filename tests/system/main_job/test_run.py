@@ -60,7 +60,8 @@ def test_devices(host: Host) -> None:
 
 def test_loopback_is_up(host: Host) -> None:
     name = host.run()
-    script = "import socket as s; l=s.create_server(('127.0.0.1',0)); s.create_connection(l.getsockname())"
+    listen = "import socket; server = socket.create_server(('127.0.0.1', 0))"
+    script = f"{listen}; socket.create_connection(server.getsockname())"
     host.inside(name, "/usr/bin/python3", "-c", script)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
 
 import pytest
-from pyinit_ctl.blocking import BlockingClient
 
 import pyinit.init.start
 from pyinit.container.launch import launch
+from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig
 from pyinit.spec.container import ContainerSpec, Root
+from pyinit_ctl.blocking import BlockingClient
 from tests.support.containers import Host
 from tests.support.roots import busybox_root, copy
 
@@ -46,7 +48,6 @@ def test_no_module_is_loaded_after_the_pivot(
 ) -> None:
     """PID 1 itself lists what it has loaded, before and after a session of every call."""
     monkeypatch.setenv("PYINIT_RUN_DIR", str(tmp_path / "run"))
-    reading, writing = os.pipe()
     run = pyinit.init.start.run
 
     def run_and_tell(config: InitConfig) -> int:
@@ -56,8 +57,6 @@ def test_no_module_is_loaded_after_the_pivot(
         return code
 
     monkeypatch.setattr(pyinit.init.start, "run", run_and_tell)
-    os.close(reading)
-    os.close(writing)
     spec = ContainerSpec(name="sealed", root=Root(directory=str(busybox_root())))
     container = launch(spec)
     for method, parameters in EVERY_CALL:
@@ -74,11 +73,8 @@ def test_no_module_is_loaded_after_the_pivot(
 
 def call(path: str, method: str, parameters: dict[str, object]) -> None:
     """One call, whatever comes of it."""
-    with BlockingClient(path) as client:
-        try:
-            client.call(method, **parameters)
-        except Exception as error:  # the answer is not what is tested
-            assert str(error)
+    with contextlib.suppress(PyinitError), BlockingClient(path) as client:
+        client.call(method, **parameters)
 
 
 def test_a_root_with_nothing_but_busybox(host: Host) -> None:
