@@ -12,7 +12,7 @@ from pyinit.spec.limits import Limits, Setting, settings
 
 from . import layout, tree
 from .discovery import Hierarchy, discover
-from .removal import remove
+from .removal import remove, remove_stale
 from .tree import Tree
 
 _COUNTED = frozenset({"cpu", "memory", "pids", "io"})
@@ -196,6 +196,7 @@ def create(
     with contextlib.ExitStack() as making:
         trees: list[Tree] = []
         for hierarchy, base in _places(found, parent, superuser=superuser):
+            remove_stale(name, layout.container(base, name))
             trees.append(tree.make(hierarchy, base, name))
             making.callback(remove, name, [trees[-1].path])
             making.callback(trees[-1].close)

@@ -46,6 +46,21 @@ def remove(name: str, paths: Iterable[str], seconds: float = 10.0) -> None:
         _unmake(path, deadline)
 
 
+def remove_stale(name: str, path: str) -> None:
+    """Remove the group at `path` if pyinit made it for `name` and nobody is in it any more.
+
+    Its maker was ended before it could; whoever makes a container of that name may. What is
+    populated, or not ours, is left as it is.
+    """
+    try:
+        with _opened(name, path) as group:
+            if group.populated():
+                return
+        _unmake(path, time.monotonic() + 1.0)
+    except (FileNotFoundError, PyinitError):
+        return
+
+
 def _opened(name: str, path: str) -> Group:
     """The container's group at `path`. Raises UsageError when it isn't, FileNotFoundError."""
     if os.path.basename(path) != name or os.path.basename(os.path.dirname(path)) != FOLDER:
