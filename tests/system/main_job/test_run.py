@@ -151,7 +151,7 @@ def test_exit_is_known_when_nobody_watched(host: Host) -> None:
     assert host.exit(name)["exit_code"] == 11
     assert host.ok("wait", name).split() == ["11"]
     listed = host.json("ls", "--json")
-    assert next(each for each in listed if each["name"] == name)["exit_code"] == 11
+    assert next(each for each in listed if each["name"] == name)["exit"]["code"] == 11
 
 
 def test_killed_init_is_137(host: Host, leaves_nothing: Snapshot) -> None:
@@ -166,7 +166,8 @@ def test_killed_init_is_137(host: Host, leaves_nothing: Snapshot) -> None:
 
 def test_idle_container_lives_until_stopped(host: Host) -> None:
     name = host.run()
-    assert host.json("ls", "--json")[0]["state"] == "running"
+    listed = host.json("ls", "--json")
+    assert [(each["name"], each["state"]) for each in listed] == [(name, "running")]
     host.ok("stop", name)
     assert host.exit(name)["exit_code"] == 0
 
