@@ -42,14 +42,14 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.forget_child_side()
-        while self._ours:
-            os.close(self._ours.pop())
+        for descriptor in self._ours | self._theirs:
+            os.close(descriptor)
+        self._ours, self._theirs = set(), set()
 
-    def forget_child_side(self) -> None:
-        """Close what the command has by now; without this its end would not be seen."""
-        while self._theirs:
-            os.close(self._theirs.pop())
+    def give_away(self) -> set[int]:
+        """The child's side, from now on somebody else's to close once the command has it."""
+        given, self._theirs = self._theirs, set()
+        return given
 
     async def write(self, data: bytes) -> None:
         """Feed the command's standard input, then end it."""

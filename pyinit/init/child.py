@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import resource
 import signal
 import termios
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
 from pyinit.init.command import Command, find_program
 from pyinit.init.wear import apply_in_child
+from pyinit.linux.clone import fork_into
 from pyinit.linux.process import close_range
 from pyinit.spec.privileges import Privileges
 
@@ -25,17 +25,18 @@ def fork_child(
     command: Command,
     privileges: Privileges,
     seccomp: bytes | None,
+    cgroup: int | None = None,
     forked: Callable[[int], None] = lambda pid: None,
 ) -> int:
     """Fork and execute the command. Returns the child's pid once it has executed.
 
-    `forked` is told the pid before it has.
-
+    `forked` is told the pid before it has. `cgroup` is the descriptor of the cgroup v2 that
+    the child is born in.
     Raises what the child could not do: PyinitError, or OSError of the step that failed.
     """
     result, told = os.pipe2(os.O_CLOEXEC)
     try:
-        pid = os.fork()
+        pid = os.fork() if cgroup is None else fork_into(cgroup)
         if pid == 0:
             _become_command(command, privileges, seccomp, told)
         forked(pid)
@@ -96,8 +97,6 @@ def _tell(error: BaseException) -> None:
 
 def _prepare(command: Command, told: int) -> None:
     """All that needs the powers of init."""
-    if command.group is not None:
-        command.group.enter()
     os.setsid()
     stdio = _above(command.stdio)
     report = fcntl.fcntl(told, fcntl.F_DUPFD_CLOEXEC, 10)
@@ -116,9 +115,3 @@ def _prepare(command: Command, told: int) -> None:
 
 def _above(stdio: tuple[int, int, int]) -> list[int]:
     return [fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 10) for source in stdio]
-
-
-def set_limits(limits: dict[int, tuple[int, int]]) -> None:
-    """setrlimit(2) for each resource."""
-    for number, value in limits.items():
-        resource.setrlimit(number, value)

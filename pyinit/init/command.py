@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pyinit.errors import CommandNotExecutable, CommandNotFound
 from pyinit.init.users import User
-from pyinit.linux.cgroups import Group
 from pyinit.spec.privileges import Privileges
 
 
@@ -19,7 +18,7 @@ class Command:
 
     `stdio` are the descriptors that become 0, 1 and 2. With `terminal` they are the slave
     of a pty, which becomes the controlling terminal. `privileges` is set where they differ
-    from the container's own; `group` is the cgroup of the command alone.
+    from the container's own.
     """
 
     argv: tuple[str, ...]
@@ -29,9 +28,7 @@ class Command:
     stdio: tuple[int, int, int]
     terminal: bool = False
     privileges: Privileges | None = None
-    group: Group | None = None
     umask: int = 0o022
-    extra: dict[int, int] = field(default_factory=dict)
 
     def encoded_environment(self) -> list[bytes]:
         return [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]

@@ -13,13 +13,13 @@ from pyinit.init.command import Command
 from pyinit.init.config import InitConfig
 from pyinit.init.execs import ExecTable
 from pyinit.init.faults import ShuttingDown
+from pyinit.init.leaves import Leaves
 from pyinit.init.processes import ProcessTable
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase, login_environment
-from pyinit.linux.cgroups import PayloadGroups
 from pyinit.spec.status import ExitStatus
 
 
@@ -36,6 +36,7 @@ class Container:
     users: UserDatabase
     terminals: TerminalFactory
     devnull: int
+    leaves: Leaves | None = None
     started: float = field(default_factory=time.time)
     started_monotonic: float = field(default_factory=time.monotonic)
     state: str = "starting"
@@ -62,21 +63,34 @@ class Container:
 
     async def freeze(self) -> None:
         """Stop everything but PID 1, until `thaw`. Raises Unsupported without a cgroup."""
-        groups = self._groups()
+        leaves = self._leaves()
         self.require_running()
-        groups.tracking.freeze()
+        if self.state == "paused":
+            return
         self.state = "paused"
+        try:
+            await self.spawner.settled()
+            await leaves.freeze()
+        except BaseException:
+            self.state = "running"
+            raise
 
     async def thaw(self) -> None:
         """Let everything go on. Raises Unsupported without a cgroup."""
-        self._groups().tracking.thaw()
+        self._leaves().thaw()
         if self.state == "paused":
             self.state = "running"
 
-    def _groups(self) -> PayloadGroups:
-        if self.config.groups is None:
+    def require_thawed(self) -> None:
+        """Raise ShuttingDown, or Unsupported while a command that is started would not run."""
+        self.require_running()
+        if self.state == "paused":
+            raise Unsupported("the container is paused: unpause it first")
+
+    def _leaves(self) -> Leaves:
+        if self.leaves is None:
             raise Unsupported("the container has no cgroup: run it where cgroups can be made")
-        return self.config.groups
+        return self.leaves
 
     def main_command(self, stdio: tuple[int, int, int], *, terminal: bool) -> Command:
         """The container's own command, as the spawner wants it. Raises UsageError."""

@@ -44,6 +44,10 @@ class ShuttingDown(UsageError):
     """The container is on its way down."""
 
 
+class TooMany(UsageError):
+    """A limit of ours was reached."""
+
+
 class Taken(InUse):
     """The name is in use."""
 
@@ -69,6 +73,8 @@ def _classify(error: Exception) -> tuple[str, dict[str, object]]:
             return "NotFound", {"kind": error.kind, "name": error.name}
         case Taken():
             return "InUse", {"kind": error.kind, "name": error.name}
+        case TooMany():
+            return _system("start a command", errno.EAGAIN, str(error))
         case ShuttingDown():
             return "ShuttingDown", {}
         case CommandNotFound():

@@ -1,28 +1,33 @@
 """The payload's cgroup leaves: one for each command and service, so that each ends whole.
 
-Pausing freezes leaf by leaf, and not the payload's group: the threads that spawn are in
-that group on v1, a leaf made while the rest is paused must run, and a child of a frozen
-group would be born frozen, with posix_spawn waiting for it in the kernel.
+A leaf is made before its command is asked for, and removed once nobody lives there.
+Commands may leave processes behind, and those stay: their leaf *lingers*, and is looked at
+again when an orphan was reaped, for that is how its last process ends. No clock ticks.
+
+Pausing freezes leaf by leaf, and not the payload's group: on v1 the threads that spawn are
+each in a leaf of their own below it, and a frozen thread could hold what the others need.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+import itertools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import trio
 
 from pyinit.errors import PyinitError, Unsupported
-from pyinit.linux.cgroups import Group, PayloadGroups, UnifiedGroup, Watch, has_file
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from pyinit.linux.cgroups import Group, LegacyGroup, PayloadGroups, UnifiedGroup, Watch, has_file
 
 # v1 tells nobody when a group comes to a stop or empties; only while one is awaited.
 RECHECK_S = 0.005
 FREEZE_LIMIT_S = 10.0
+# A leaf that was busy is tried again once after so long: the kernel takes a moment to let
+# go of the last process, and many orphans in a row cost one look.
+SETTLE_S = 0.05
 _V1_FILE = "freezer.state"
 
 
@@ -30,49 +35,141 @@ class NotFrozen(PyinitError):
     """A process did not come to a stop: it waits in the kernel and can't be interrupted."""
 
 
+class Leaf:
+    """One command's cgroup, open until it is removed."""
+
+    __slots__ = ("group", "name")
+
+    def __init__(self, name: str, group: Group) -> None:
+        self.name = name
+        self.group = group
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was removed, which is when nobody is left."""
+        return self.group.descriptor < 0
+
+    def pids(self) -> list[int]:
+        """All processes in it, without PID 1: on v1 a thread of it may be here."""
+        own = os.getpid()
+        return [] if self.is_closed else [pid for pid in self.group.all_pids() if pid != own]
+
+    def is_empty(self) -> bool:
+        """Whether nothing of the command is left."""
+        if not self.is_closed and isinstance(self.group, UnifiedGroup):
+            return not self.group.populated()
+        return not self.pids()
+
+    def kill(self) -> None:
+        """SIGKILL to all of it; on v1 one that is being forked may be missed."""
+        if not self.is_closed:
+            self.group.kill()
+
+    @property
+    def clone_into(self) -> int | None:
+        """The descriptor that a child is born into; None on v1, where a thread goes first."""
+        return self.group.descriptor if isinstance(self.group, UnifiedGroup) else None
+
+
 class Leaves:
-    """Makes, freezes, kills and removes leaves in a payload's tracking group."""
+    """Every leaf in a payload's tracking group. `prepare` and `take` are for any thread."""
 
-    def __init__(self, groups: PayloadGroups) -> None:
+    def __init__(self, groups: PayloadGroups, nursery: trio.Nursery) -> None:
+        self._groups = groups
         self._parent = groups.tracking
-        self._leaves: dict[str, Group] = {}
-        self._running: set[str] = set()
+        self._nursery = nursery
+        self._numbers = itertools.count(1)
+        self._taken: set[Leaf] = set()
+        self._lingering: set[Leaf] = set()
+        self._will_look = False
 
-    def make(self, name: str) -> Group:
-        """A new leaf, still empty. Raises OSError: EEXIST, EAGAIN, ENOSPC, EMFILE."""
-        leaf = self._parent.make_child(name)
-        self._leaves[name] = leaf
+    @property
+    def unified(self) -> bool:
+        """Whether a leaf is a cgroup v2, which only clone3 can start a child in."""
+        return self._groups.unified
+
+    def enter_payload(self) -> None:
+        """For a spawning thread, first of all: be counted and limited as payload (v1)."""
+        self._groups.attach_thread()
+
+    def prepare(self) -> Leaf:
+        """A fresh leaf for the calling thread's next command; on v1 the thread goes there.
+
+        Raises OSError: EAGAIN, ENOSPC, EMFILE.
+        """
+        leaf = self.make(f"exec-{next(self._numbers)}")
+        if isinstance(leaf.group, LegacyGroup):
+            leaf.group.attach_thread()
         return leaf
 
-    def started(self, name: str) -> None:
-        """Say that the spawn into the leaf is over: from now on it is frozen with the rest.
+    def make(self, name: str) -> Leaf:
+        """A new leaf, still empty. Raises OSError: EEXIST, EAGAIN, ENOSPC, EMFILE."""
+        return Leaf(name, self._parent.make_child(name))
 
-        Not before, for on v1 the thread that spawns is in the leaf itself then.
-        """
-        self._running.add(name)
+    def take(self, leaf: Leaf) -> None:
+        """The leaf has a command in it: from now on it is frozen with the rest."""
+        self._taken.add(leaf)
 
     def names(self) -> list[str]:
-        return list(self._leaves)
+        """Of those that are taken."""
+        return [leaf.name for leaf in list(self._taken)]
 
-    def pids(self, name: str) -> list[int]:
-        """Processes of the leaf and of groups that the payload made in it."""
-        return self._leaves[name].all_pids()
+    def release(self, leaf: Leaf) -> None:
+        """The command has ended: remove its leaf, now or when the last process has gone."""
+        if not self._removed(leaf, self._parent.remove_child):
+            self._lingering.add(leaf)
+            self.look_again()
+
+    def look_again(self) -> None:
+        """A process has ended that may have been the last of its leaf."""
+        if self._lingering and not self._will_look:
+            self._will_look = True
+            self._nursery.start_soon(self._look)
+
+    async def _look(self) -> None:
+        await trio.sleep(SETTLE_S)
+        self._will_look = False
+        for leaf in list(self._lingering):
+            if leaf.is_empty() and self._removed(leaf, self._parent.remove_tree):
+                self._lingering.discard(leaf)
+
+    def _removed(self, leaf: Leaf, remove: Callable[[str], None]) -> bool:
+        if not leaf.is_closed:
+            try:
+                remove(leaf.name)
+            except OSError as error:
+                if error.errno not in {errno.EBUSY, errno.ENOTEMPTY}:
+                    raise
+                return False
+            leaf.group.close()
+        self._taken.discard(leaf)
+        return True
+
+    async def end(self, leaf: Leaf) -> None:
+        """Kill all that is in the leaf, and remove it. Waits as long as a process does not die.
+
+        A leaf that is gone is fine. Raises OSError.
+        """
+        await _until(leaf.group, lambda: _emptied(leaf))
+        await _until(leaf.group, lambda: self._removed(leaf, self._parent.remove_tree))
+        self._lingering.discard(leaf)
 
     async def freeze(self, limit: float = FREEZE_LIMIT_S) -> None:
         """Stop everything that runs now.
 
-        Raises Unsupported where no group can be frozen, NotFrozen with everything thawed again.
+        To be called when no thread is in the leaf of a command that it started. Raises
+        Unsupported where no group can be frozen, NotFrozen with everything thawed again.
         """
         parent = self._parent
         if not isinstance(parent, UnifiedGroup) and not has_file(parent.descriptor, _V1_FILE):
             raise Unsupported("neither cgroup2 nor v1's freezer is mounted: stop it by signals")
-        frozen = [self._leaves[name] for name in self._running]
+        frozen = list(self._taken)
         try:
             for leaf in frozen:
-                leaf.freeze()
+                leaf.group.freeze()
             with trio.fail_after(limit):
                 for leaf in frozen:
-                    await _until(leaf, leaf.frozen)
+                    await _until(leaf.group, partial(_stopped, leaf))
         except trio.TooSlowError:
             self.thaw()
             raise NotFrozen(f"a process did not stop within {limit:g} s: all go on") from None
@@ -82,56 +179,36 @@ class Leaves:
 
     def thaw(self) -> None:
         """Let everything go on."""
-        for leaf in self._leaves.values():
-            leaf.thaw()
-
-    async def end(self, name: str) -> None:
-        """Kill all that is in the leaf, and remove it. Waits as long as a process does not die.
-
-        A leaf that is gone is fine. Raises OSError.
-        """
-        leaf = self._leaves.pop(name, None)
-        if leaf is None:
-            return
-        self._running.discard(name)
-        try:
-            await _until(leaf, lambda: _emptied(leaf))
-            await _until(leaf, lambda: self._removed(name))
-        except BaseException:
-            self._leaves[name] = leaf
-            raise
-        leaf.close()
-
-    def _removed(self, name: str) -> bool:
-        try:
-            self._parent.remove_tree(name)
-        except OSError as error:
-            if error.errno not in {errno.EBUSY, errno.ENOTEMPTY}:
-                raise
-            return False
-        return True
+        for leaf in list(self._taken):
+            leaf.group.thaw()
 
 
-def _emptied(leaf: Group) -> bool:
+def _stopped(leaf: Leaf) -> bool:
+    return leaf.is_closed or leaf.group.frozen()
+
+
+def _emptied(leaf: Leaf) -> bool:
     """Kill again as long as there is somebody: v1's kill can miss who is being forked."""
-    if leaf.populated():
+    if not leaf.is_empty():
         leaf.kill()
-    return not leaf.populated()
+    return leaf.is_empty()
 
 
-async def _until(leaf: Group, reached: Callable[[], bool]) -> None:
-    async with _changes(leaf) as changed:
+async def _until(group: Group, reached: Callable[[], bool]) -> None:
+    if reached():
+        return
+    async with _changes(group) as changed:
         while not reached():
             await changed()
 
 
 @contextlib.asynccontextmanager
-async def _changes(leaf: Group) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """A function that waits until the leaf may have changed."""
-    if not isinstance(leaf, UnifiedGroup):
+async def _changes(group: Group) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A function that waits until the group may have changed."""
+    if not isinstance(group, UnifiedGroup):
         yield lambda: trio.sleep(RECHECK_S)
         return
-    with Watch(leaf.descriptor, "cgroup.events") as watch:
+    with Watch(group.descriptor, "cgroup.events") as watch:
 
         async def changed() -> None:
             with trio.move_on_after(1):  # who removes the group takes the events with it

@@ -145,19 +145,9 @@ class ProcessTable:
                 return int(line.split()[2])
         raise ProcessLookupError(pid)
 
-    def tree(self, leader: int) -> set[int]:
-        """The pids of a session leader's session, and of all that descends from it.
-
-        A process that has left the session and whose parents are gone is not found: only a
-        cgroup can hold it.
-        """
-        everybody = list(self.stats())
-        members = {stat.pid for stat in everybody if stat.session == leader} | {leader}
-        return _with_descendants(members, everybody) - {1}
-
     def descendants(self, ancestor: int) -> set[int]:
         """The pids of all that descends from a process, itself left out."""
-        return _with_descendants({ancestor}, list(self.stats())) - {ancestor}
+        return with_descendants({ancestor}, list(self.stats())) - {ancestor}
 
     def totals(self) -> tuple[float, float, int]:
         """CPU seconds in user and in kernel mode, and resident bytes, of all processes."""
@@ -169,7 +159,8 @@ class ProcessTable:
         return user / _TICKS, system / _TICKS, rss * _PAGE
 
 
-def _with_descendants(members: set[int], everybody: list[Stat]) -> set[int]:
+def with_descendants(members: set[int], everybody: list[Stat]) -> set[int]:
+    """The pids of `members` and of all that descends from them."""
     children: dict[int, list[int]] = {}
     for stat in everybody:
         children.setdefault(stat.ppid, []).append(stat.pid)

@@ -7,6 +7,10 @@ thread, an unknown zombie may be that very child, and is left until the spawn ha
 A child on its way to execve already belongs to the command's user, whose other processes
 can stop it there; who spawns would wait with it for as long as they like. So a child that
 is stopped before its execve is ended.
+
+A spawning thread records its child itself, so that PID 1's main thread need not wake for
+it. What the two share are single operations on a dict and a set, and two flags that each
+side writes before it reads the other's: whoever comes second sees the first.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from collections.abc import Callable
 
 import trio
 
+from pyinit.init.leaves import Leaf
 from pyinit.linux.process import shares_memory
 from pyinit.spec.status import ExitStatus
 
@@ -25,28 +30,72 @@ BATCH = 2000
 
 
 class Child:
-    """A child somebody waits for. `status` is None until it has ended."""
+    """A child of PID 1, from the decision to spawn it to its end.
 
-    __slots__ = ("_ended", "pid", "status")
+    `pid` is 0 until it runs, `failure` says why it never will, `status` is None until it has
+    ended. `leaf` is the cgroup it was born in.
+    """
 
-    def __init__(self, pid: int) -> None:
+    __slots__ = ("_settled", "_started", "_token", "_when_over", "failure", "leaf", "pid", "status")
+
+    def __init__(self, pid: int = 0) -> None:
         self.pid = pid
         self.status: ExitStatus | None = None
-        self._ended: trio.Event | None = None
+        self.failure: Exception | None = None
+        self.leaf: Leaf | None = None
+        self._settled: trio.Event | None = None
+        self._started: trio.Event | None = None
+        self._when_over: list[Callable[[], None]] = []
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    async def started(self) -> int:
+        """The pid, once it runs. Raises what kept it from that."""
+        if self._started is None:
+            self._started = trio.Event()
+            self._token = trio.lowlevel.current_trio_token()
+        if not self.pid and self.failure is None:
+            await self._started.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self.pid
 
     async def wait(self) -> ExitStatus:
-        """The status, once the child has ended."""
-        if self.status is None:
-            if self._ended is None:
-                self._ended = trio.Event()
-            await self._ended.wait()
+        """The status, once the child has ended. Raises what kept it from running."""
+        if self.status is None and self.failure is None:
+            if self._settled is None:
+                self._settled = trio.Event()
+            await self._settled.wait()
+        if self.failure is not None:
+            raise self.failure
         assert self.status is not None
         return self.status
 
+    def call_when_over(self, function: Callable[[], None]) -> None:
+        """Have a function called as soon as there is a status or a failure; it may not raise."""
+        self._when_over.append(function)
+
     def finish(self, status: ExitStatus) -> None:
+        """It was reaped."""
         self.status = status
-        if self._ended is not None:
-            self._ended.set()
+        self._over()
+
+    def fail(self, failure: Exception) -> None:
+        """It could not be spawned. On the main thread."""
+        self.failure = failure
+        self._over()
+
+    def announce(self) -> None:
+        """In the spawning thread: whoever waits for the start is woken, if anybody does."""
+        if self._token is not None and self._started is not None:
+            self._token.run_sync_soon(self._started.set)
+
+    def _over(self) -> None:
+        for function in self._when_over:
+            function()
+        self._when_over.clear()
+        for event in (self._settled, self._started):
+            if event is not None:
+                event.set()
 
 
 class Reaper:
@@ -57,35 +106,47 @@ class Reaper:
 
     def __init__(self, on_orphan: Callable[[int, ExitStatus], None]) -> None:
         self._children: dict[int, Child] = {}
-        self._spawning = 0
-        self._on_orphan = on_orphan
-        self._alone = trio.Event()
+        self._spawning: set[Child] = set()
+        self._left_one = False
         # Of the spawns under way: children that were forked, and children seen stopped.
         self._forked: set[int] = set()
         self._stopped: set[int] = set()
+        self._on_orphan = on_orphan
+        self._token = trio.lowlevel.current_trio_token()
+        self._alone = trio.Event()
         self.orphans = 0
 
-    def spawn_begins(self) -> None:
-        """From now on an unknown zombie may be the child of a spawn under way."""
-        self._spawning += 1
+    def look_soon(self, *_signal: object) -> None:
+        """SIGCHLD's handler: reap in the loop's next turn. From any thread."""
+        self._token.run_sync_soon(self.reap, idempotent=True)
+
+    def spawn_begins(self, child: Child) -> None:
+        """From now on an unknown zombie may be this child."""
+        self._spawning.add(child)
         self._alone = trio.Event()
 
     def forked(self, pid: int) -> None:
         """A spawn under way forked this child, which will execute. From any thread."""
         self._forked.add(pid)
 
-    def spawn_ended(self, pid: int | None) -> Child | None:
-        """The spawn is over: record its child, where there is one, and look again."""
-        child = None
-        if pid is not None:
-            child = self._children[pid] = Child(pid)
-            self._forked.discard(pid)
-        self._spawning -= 1
-        if not self._spawning:
-            self._forked.clear()
-            self._stopped.clear()
-            self.reap()
-        return child
+    def record(self, child: Child, pid: int) -> None:
+        """The child runs. In the thread that spawned it."""
+        child.pid = pid
+        self._children[pid] = child
+        self._forked.discard(pid)
+        self._spawning.discard(child)
+        if self._left_one:
+            self.look_soon()
+        child.announce()
+
+    def spawn_failed(self, child: Child, failure: Exception) -> None:
+        """There will be no such child. In the thread that tried."""
+        self._token.run_sync_soon(self._fail, child, failure)
+
+    def _fail(self, child: Child, failure: Exception) -> None:
+        self._spawning.discard(child)
+        child.fail(failure)
+        self.reap()
 
     def adopt(self, pid: int) -> Child:
         """Record a child that was started before this reaper was."""
@@ -96,12 +157,15 @@ class Reaper:
         """Reap every child that has ended. Never blocks."""
         if self._spawning:
             self._end_stopped()
+        else:
+            self._forked.clear()
+            self._stopped.clear()
         for _ in range(BATCH):
             pid, status = self._next()
             if not pid:
                 return
             self._report(pid, ExitStatus.from_wait(status))
-        trio.lowlevel.current_trio_token().run_sync_soon(self.reap, idempotent=True)
+        self.look_soon()
 
     def _end_stopped(self) -> None:
         """End the children of spawns under way that were stopped before they executed.
@@ -119,14 +183,24 @@ class Reaper:
         try:
             if not self._spawning:
                 return os.waitpid(-1, os.WNOHANG)
+            self._left_one = True
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if found is None or found.si_pid not in self._children:
-                return 0, 0
-            return os.waitpid(found.si_pid, os.WNOHANG)
+            if found is not None and found.si_pid not in self._children:
+                return self._next_known()
+            self._left_one = False
+            return (0, 0) if found is None else os.waitpid(found.si_pid, os.WNOHANG)
         except ChildProcessError:
             if not self._spawning:
                 self._alone.set()
             return 0, 0
+
+    def _next_known(self) -> tuple[int, int]:
+        """Past a zombie that nobody knows yet: a spawn may take as long as its file system."""
+        for pid in list(self._children):
+            found = os.waitpid(pid, os.WNOHANG)
+            if found[0]:
+                return found
+        return 0, 0
 
     def _report(self, pid: int, status: ExitStatus) -> None:
         child = self._children.pop(pid, None)

@@ -83,6 +83,17 @@ class Request:
         """Answer. The last answer is the one that does not continue."""
         await self._connection.send_reply(parameters, continues=continues, fds=fds)
 
+    def reply_at_once(self, parameters: Any) -> bytes:
+        """Give the last answer without waiting; what the socket did not take is for `send_rest`.
+
+        For whoever has the answer while no task of ours runs.
+        """
+        return self._connection.reply_at_once(parameters)
+
+    async def send_rest(self, data: bytes) -> None:
+        """Send what `reply_at_once` left."""
+        await self._connection.send_rest(data)
+
     async def raw_stream(self) -> RawStream:
         """The connection as plain bytes, after the answer to an `upgrade` call."""
         return self._connection.raw_stream()
@@ -204,6 +215,17 @@ class Connection:
     async def send_reply(self, parameters: Any, *, continues: bool, fds: tuple[int, ...]) -> None:
         data = self._codec.reply(parameters, continues=continues, fds=len(fds))
         await send_all(self._socket, data, fds)
+
+    def reply_at_once(self, parameters: Any) -> bytes:
+        data = self._codec.reply(parameters)
+        try:
+            sent = self._socket.send(data, scm.SEND_FLAGS)
+        except OSError:
+            return data  # full, or gone: sending the rest will tell
+        return data[sent:]
+
+    async def send_rest(self, data: bytes) -> None:
+        await send_all(self._socket, data)
 
     def raw_stream(self) -> RawStream:
         return RawStream(self._socket, self._codec.take_rest())

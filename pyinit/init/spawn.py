@@ -5,12 +5,15 @@ posix_spawn borrows the memory instead (0.6 ms), but can't do everything in the 
 
 - the usual way: a thread that has given up all that a workload must not have takes on the
   command's user for a moment and calls posix_spawn. Credentials, capabilities, seccomp,
-  and after unshare(CLONE_FS) working folder and umask belong to a thread, and the child
-  inherits those of the thread that made it;
-- the rare way, for a terminal, resource limits, privileges of its own, or a cgroup v2: a
-  fork, whose child does each step itself (`pyinit.init.child`).
+  cgroup v1, and after unshare(CLONE_FS) working folder and umask belong to a thread, and
+  the child inherits those of the thread that made it;
+- the rare way, for a terminal, resource limits, privileges of its own, or a cgroup v2
+  where libc's posix_spawn knows none: a fork, whose child does each step itself
+  (`pyinit.init.child`).
 
-Both run in threads of their own, so that PID 1 answers and reaps meanwhile.
+Both run in threads of their own, so that PID 1 answers and reaps meanwhile. Each thread has
+the cgroup for its next command ready before that is asked for, and makes another one when
+the command already runs.
 """
 
 from __future__ import annotations
@@ -20,37 +23,42 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
 from pyinit.errors import PyinitError, UsageError
 from pyinit.init.child import fork_child
 from pyinit.init.command import Command, execution_error, find_program
+from pyinit.init.leaves import Leaf, Leaves
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.wear import become, become_init, limit_thread
-from pyinit.linux.cgroups import UnifiedGroup
 from pyinit.linux.namespaces import CLONE_FS, unshare
-from pyinit.linux.spawn import posix_spawn
+from pyinit.linux.spawn import KNOWS_CGROUPS, posix_spawn
 from pyinit.spec.privileges import SECCOMP_DEFAULT, Privileges
 
 # Threads of the usual way. A spawn holds one for half a millisecond, so more than the
 # machine has processors would only wait for one another.
 THREADS = 2
 
-Outcome = int | Exception
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Job:
+    """A command to start as a child that is recorded, and what to call in the thread then."""
+
     command: Command
-    finish: Callable[[Outcome], None]
+    child: Child
+    on_start: Callable[[], None] | None
+
+
+_Jobs = queue.SimpleQueue[_Job | threading.Barrier]
+_Spawn = Callable[[Command, int | None], int]
 
 
 class Spawner:
     """Starts commands as children of PID 1, recorded with the reaper.
 
-    `privileges` are the container's own; `in_thread` runs first in each spawning thread,
-    and puts it into the payload's cgroup where cgroups know threads.
+    `privileges` are the container's own; each command is born in a leaf of `leaves`.
     """
 
     def __init__(
@@ -58,93 +66,129 @@ class Spawner:
         reaper: Reaper,
         privileges: Privileges,
         seccomp: bytes | None = None,
-        in_thread: Callable[[], None] | None = None,
+        leaves: Leaves | None = None,
     ) -> None:
         self._reaper = reaper
         self._privileges = privileges
-        self._forks = always_forks(privileges)
         self._seccomp = seccomp
-        self._in_thread = in_thread
-        self._usual: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._rare: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._token = trio.lowlevel.current_trio_token()
-        for _ in range(0 if self._forks else THREADS):
-            self._start(self._usual, self._work_limited)
-        self._start(self._rare, self._work_forking)
+        self._leaves = leaves
+        self._forks = always_forks(privileges) or (
+            leaves is not None and leaves.unified and not KNOWS_CGROUPS
+        )
+        self._usual: _Jobs = queue.SimpleQueue()
+        self._rare: _Jobs = queue.SimpleQueue()
+        self._limited_threads = 0 if self._forks else THREADS
+        for _ in range(self._limited_threads):
+            self._start(self._usual, self._in_limited_thread, limited=True)
+        self._start(self._rare, self._fork, limited=False)
 
-    @staticmethod
-    def _start(jobs: queue.SimpleQueue[_Job | None], work: Callable[..., None]) -> None:
-        threading.Thread(target=work, args=(jobs,), name="spawn", daemon=True).start()
+    def _start(self, jobs: _Jobs, spawn: _Spawn, *, limited: bool) -> None:
+        worker = _Worker(self._reaper, self._leaves, spawn)
 
-    async def spawn(self, command: Command) -> Child:
-        """Start the command. Not cancelled half-way: the child is recorded or there is none.
+        def work() -> None:
+            unshare(CLONE_FS)
+            worker.settle()
+            if limited:
+                limit_thread(self._privileges, self._seccomp)
+            while True:
+                worker.do(jobs.get())
 
-        Raises CommandNotFound, CommandNotExecutable, UsageError (the working folder),
+        threading.Thread(target=work, name="spawn", daemon=True).start()
+
+    def begin(
+        self, command: Command, child: Child, on_start: Callable[[], None] | None = None
+    ) -> None:
+        """Have the command started as `child`, which tells how that goes. Never blocks.
+
+        `on_start` is called in the spawning thread, once the child has its pid. The child
+        fails with CommandNotFound, CommandNotExecutable, UsageError (the working folder), or
         OSError (no process, memory or descriptor to be had).
         """
-        done = trio.Event()
-        outcome: Outcome = 0
+        self._reaper.spawn_begins(child)
+        jobs = self._rare if self._needs_fork(command) else self._usual
+        jobs.put(_Job(command, child, on_start))
 
-        def finish(value: Outcome) -> None:
-            nonlocal outcome
-            outcome = value
-            done.set()
-
-        self._reaper.spawn_begins()
-        pid: int | None = None
-        try:
-            jobs = self._rare if self._forks or needs_fork(command) else self._usual
-            jobs.put(_Job(command, finish))
-            with trio.CancelScope(shield=True):
-                await done.wait()
-            if isinstance(outcome, Exception):
-                raise outcome
-            pid = outcome
-        finally:
-            child = self._reaper.spawn_ended(pid)
-        assert child is not None
+    async def spawn(self, command: Command) -> Child:
+        """Start the command. Raises what `begin` says; cancelled, the child runs all the same."""
+        child = Child()
+        self.begin(command, child)
+        with trio.CancelScope(shield=True):
+            await child.started()
         return child
 
-    def _work_limited(self, jobs: queue.SimpleQueue[_Job | None]) -> None:
-        unshare(CLONE_FS)
-        if self._in_thread is not None:
-            self._in_thread()
-        work: Callable[[Command], int] = self._in_limited_thread
-        try:
-            limit_thread(self._privileges, self._seccomp)
-        except PyinitError as error:
-            work = _refusing(error)
-        while (job := jobs.get()) is not None:
-            self._answer(job, work)
+    def _needs_fork(self, command: Command) -> bool:
+        """Whether the child has to do something that posix_spawn can't do for it."""
+        return self._forks or command.terminal or command.privileges is not None
 
-    def _work_forking(self, jobs: queue.SimpleQueue[_Job | None]) -> None:
-        unshare(CLONE_FS)
-        if self._in_thread is not None:
-            self._in_thread()
-        while (job := jobs.get()) is not None:
-            self._answer(job, self._fork)
+    async def settled(self) -> None:
+        """Return once each thread has left the cgroup of the last command it started."""
+        token = trio.lowlevel.current_trio_token()
+        for jobs, threads in ((self._usual, self._limited_threads), (self._rare, 1)):
+            if threads:
+                met = trio.Event()
+                barrier = threading.Barrier(threads, partial(token.run_sync_soon, met.set))
+                for _ in range(threads):
+                    jobs.put(barrier)
+                await met.wait()
 
-    def _in_limited_thread(self, command: Command) -> int:
-        return spawn_in_thread(command, self._privileges.ambient_mask())
+    def _in_limited_thread(self, command: Command, cgroup: int | None) -> int:
+        return spawn_in_thread(command, self._privileges.ambient_mask(), cgroup)
 
-    def _fork(self, command: Command) -> int:
+    def _fork(self, command: Command, cgroup: int | None) -> int:
         privileges = command.privileges or self._privileges
-        return fork_child(command, privileges, self._seccomp, self._reaper.forked)
+        return fork_child(command, privileges, self._seccomp, cgroup, self._reaper.forked)
 
-    def _answer(self, job: _Job, work: Callable[[Command], int]) -> None:
-        outcome: Outcome
-        try:
-            outcome = work(job.command)
-        except PyinitError as error:
-            outcome = error
-        except OSError as error:
-            outcome = execution_error(job.command.argv[0], error)
-        except Exception as error:  # a bug must fail the one spawn, not end the thread
-            outcome = error
-        try:
-            self._token.run_sync_soon(job.finish, outcome)
-        except trio.RunFinishedError:
+
+class _Worker:
+    """What a spawning thread does with a job."""
+
+    def __init__(self, reaper: Reaper, leaves: Leaves | None, spawn: _Spawn) -> None:
+        self._reaper = reaper
+        self._leaves = leaves
+        self._spawn = spawn
+        self._leaf: Leaf | None = None
+
+    def settle(self) -> None:
+        """Once, in the thread: become payload as far as a thread can."""
+        if self._leaves is not None:
+            self._leaves.enter_payload()
+            self._leaf = self._leaves.prepare()
+
+    def do(self, job: _Job | threading.Barrier) -> None:
+        if isinstance(job, threading.Barrier):
+            job.wait()
             return
+        child = job.child
+        try:
+            if self._leaves is not None and self._leaf is None:
+                self._leaf = self._leaves.prepare()
+            pid = self._spawn(job.command, self._leaf.clone_into if self._leaf else None)
+        except PyinitError as error:
+            self._reaper.spawn_failed(child, error)
+        except OSError as error:
+            self._reaper.spawn_failed(child, execution_error(job.command.argv[0], error))
+        except Exception as error:  # a bug must fail the one spawn, not end the thread
+            self._reaper.spawn_failed(child, error)
+        else:
+            self._started(job, pid)
+
+    def _started(self, job: _Job, pid: int) -> None:
+        job.child.leaf = leaf = self._leaf
+        if self._leaves is not None and leaf is not None:
+            self._leaves.take(leaf)
+        self._reaper.record(job.child, pid)
+        if job.on_start is not None:
+            job.on_start()
+        if self._leaves is not None and leaf is not None:
+            self._leave(self._leaves)
+
+    def _leave(self, leaves: Leaves) -> None:
+        """Leave the command alone in its leaf, in a fresh one for the next."""
+        self._leaf = None
+        try:
+            self._leaf = leaves.prepare()
+        except OSError:
+            return  # the next job tries again, and fails with the reason
 
 
 def always_forks(privileges: Privileges) -> bool:
@@ -156,22 +200,7 @@ def always_forks(privileges: Privileges) -> bool:
     return bool(privileges.rlimits) or privileges.seccomp not in (None, SECCOMP_DEFAULT)
 
 
-def needs_fork(command: Command) -> bool:
-    """Whether the child has to do something that posix_spawn can't do for it."""
-    own_privileges = command.privileges is not None
-    return command.terminal or own_privileges or isinstance(command.group, UnifiedGroup)
-
-
-def _refusing(error: PyinitError) -> Callable[[Command], int]:
-    """How a thread spawns that could not be limited: never."""
-
-    def refuse(command: Command) -> int:
-        raise error.with_traceback(None)
-
-    return refuse
-
-
-def spawn_in_thread(command: Command, ambient: int = 0) -> int:
+def spawn_in_thread(command: Command, ambient: int = 0, cgroup: int | None = None) -> int:
     """Put the calling thread in the command's place, spawn, and take it back.
 
     `ambient` are the capabilities that a user other than root gets.
@@ -186,6 +215,7 @@ def spawn_in_thread(command: Command, ambient: int = 0) -> int:
             [os.fsencode(word) for word in command.argv],
             command.encoded_environment(),
             command.stdio,
+            cgroup,
         )
     finally:
         become_init()

@@ -1,7 +1,7 @@
 """posix_spawn(3) of libc: a child that borrows the caller's memory until it executes.
 
 Used in place of os.posix_spawn because that one keeps the GIL while the caller is
-suspended, and can't close what lies above standard error.
+suspended, can't close what lies above standard error, and knows nothing of cgroups.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ POSIX_SPAWN_RESETIDS = 0x01
 POSIX_SPAWN_SETSIGDEF = 0x04
 POSIX_SPAWN_SETSIGMASK = 0x08
 POSIX_SPAWN_SETSID = 0x80
+POSIX_SPAWN_SETCGROUP = 0x100
 
 # glibc on x86_64: 336 and 80 bytes; musl: 336 and 80. Room to spare for the others.
 _Attributes = ctypes.c_byte * 512
@@ -31,9 +32,22 @@ libc.posix_spawn.argtypes = [
     ctypes.c_void_p,
 ]
 
+# glibc 2.34.
+_closefrom = getattr(libc, "posix_spawn_file_actions_addclosefrom_np", None)
+# glibc 2.39.
+_set_cgroup = getattr(libc, "posix_spawnattr_setcgroup_np", None)
 
-def _fresh_session() -> ctypes.Array[ctypes.c_byte]:
-    """Attributes of every child: a session of its own, no signal blocked, handled or ignored."""
+KNOWS_CGROUPS = _set_cgroup is not None
+"""Whether `posix_spawn` can start a child in a cgroup v2."""
+
+_FLAGS = POSIX_SPAWN_RESETIDS | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID
+
+
+def _fresh_session(flags: int = _FLAGS) -> ctypes.Array[ctypes.c_byte]:
+    """Attributes of every child: a session of its own, no signal blocked, handled or ignored.
+
+    Its effective ids become the real ones of the thread that spawns.
+    """
     attributes = _Attributes()
     # Filled by hand: sigfillset leaves out 32 and 33, which libc keeps to itself, and what is
     # left out of those two is ignored in the child.
@@ -43,20 +57,18 @@ def _fresh_session() -> ctypes.Array[ctypes.c_byte]:
     libc.posix_spawnattr_init(ctypes.byref(attributes))
     libc.posix_spawnattr_setsigdefault(ctypes.byref(attributes), ctypes.byref(everything))
     libc.posix_spawnattr_setsigmask(ctypes.byref(attributes), ctypes.byref(nothing))
-    libc.posix_spawnattr_setflags(
-        ctypes.byref(attributes),
-        ctypes.c_short(
-            POSIX_SPAWN_RESETIDS
-            | POSIX_SPAWN_SETSIGDEF
-            | POSIX_SPAWN_SETSIGMASK
-            | POSIX_SPAWN_SETSID
-        ),
-    )
+    libc.posix_spawnattr_setflags(ctypes.byref(attributes), ctypes.c_short(flags))
     return attributes
 
 
 _ATTRIBUTES = _fresh_session()
-_closefrom = getattr(libc, "posix_spawn_file_actions_addclosefrom_np", None)
+
+
+def _in_cgroup(cgroup: int) -> ctypes.Array[ctypes.c_byte]:
+    assert _set_cgroup is not None
+    attributes = _fresh_session(_FLAGS | POSIX_SPAWN_SETCGROUP)
+    _set_cgroup(ctypes.byref(attributes), ctypes.c_int(cgroup))
+    return attributes
 
 
 def _array(words: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
@@ -68,14 +80,17 @@ def posix_spawn(
     argv: Sequence[bytes],
     environment: Sequence[bytes],
     stdio: Sequence[int],
+    cgroup: int | None = None,
 ) -> int:
     """Start the program in a session of its own and return its pid.
 
-    `stdio` are the descriptors that become 0, 1 and 2; each must be above 2. The child
-    takes the calling thread's credentials, with the real ids as its effective ones, and
-    its root, working folder, umask and cgroup. It has no other descriptor than the three.
+    `stdio` are the descriptors that become 0, 1 and 2; each must be above 2. `cgroup` is the
+    descriptor of a cgroup v2, where KNOWS_CGROUPS. Otherwise the child takes the calling
+    thread's cgroup, and in any case its real ids, capabilities, root, working folder and
+    umask. It has no other descriptor than the three.
     Raises OSError with the path, also where execve(2) failed.
     """
+    attributes = _ATTRIBUTES if cgroup is None else _in_cgroup(cgroup)
     actions = _FileActions()
     reference = ctypes.byref(actions)
     libc.posix_spawn_file_actions_init(reference)
@@ -86,7 +101,7 @@ def posix_spawn(
             _closefrom(reference, 3)
         pid = ctypes.c_int()
         error = libc.posix_spawn(
-            ctypes.byref(pid), path, reference, _ATTRIBUTES, _array(argv), _array(environment)
+            ctypes.byref(pid), path, reference, attributes, _array(argv), _array(environment)
         )
     finally:
         libc.posix_spawn_file_actions_destroy(reference)

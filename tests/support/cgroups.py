@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from pyinit.container import cgroup
 from pyinit.container.cgroup import ContainerCgroup
@@ -331,45 +332,74 @@ class CgroupCases:
 
     def test_leaves_freeze_and_a_later_one_runs(self, case: Case) -> None:
         made = case.make()
-        leaves = Leaves(made.payload())
 
         async def pause_and_go_on() -> None:
-            main = leaves.make("main")
-            echo = case.start(made, main, ECHO)
-            leaves.started("main")
-            await leaves.freeze()
-            assert main.frozen()
-            later = case.start(made, leaves.make("exec-1"), "print('free', flush=True)")
-            leaves.started("exec-1")
-            assert later.line() == "free"
-            leaves.thaw()
-            assert echo.ask("hello") == "hello"
-            await leaves.freeze()
-            await leaves.end("main")
-            assert echo.process.wait(PATIENCE_S) == -signal.SIGKILL
-            await leaves.end("exec-1")
-            await leaves.end("exec-1")
+            async with trio.open_nursery() as nursery:
+                leaves = Leaves(made.payload(), nursery)
+                main, later = leaves.make("main"), leaves.make("exec-1")
+                echo = case.start(made, main.group, ECHO)
+                leaves.take(main)
+                await leaves.freeze()
+                assert main.group.frozen()
+                free = case.start(made, later.group, "print('free', flush=True)")
+                leaves.take(later)
+                assert free.line() == "free"
+                leaves.thaw()
+                assert echo.ask("hello") == "hello"
+                await leaves.freeze()
+                await leaves.end(main)
+                assert echo.process.wait(PATIENCE_S) == -signal.SIGKILL
+                await leaves.end(later)
+                await leaves.end(later)
+                assert leaves.names() == made.payload().tracking.children() == []
 
         trio.run(pause_and_go_on)
-        assert leaves.names() == made.payload().tracking.children() == []
 
     def test_a_leaf_ends_with_all_its_tree_and_no_other(self, case: Case) -> None:
         made = case.make()
-        leaves = Leaves(made.payload())
 
         async def end_one() -> None:
-            tree = case.start(made, leaves.make("exec-1"), self.TREE)
-            spared = case.start(made, leaves.make("exec-2"), ECHO)
-            daemon = int(tree.line())
-            with leaves_child(made, "exec-1") as group:
-                group.make_child("made-by-the-payload").close()
-            assert set(leaves.pids("exec-1")) == {tree.process.pid, daemon}
-            await leaves.end("exec-1")
-            assert spared.ask("still here") == "still here"
-            assert leaves.names() == made.payload().tracking.children() == ["exec-2"]
-            await leaves.end("exec-2")
+            async with trio.open_nursery() as nursery:
+                leaves = Leaves(made.payload(), nursery)
+                one, other = leaves.make("exec-1"), leaves.make("exec-2")
+                leaves.take(one)
+                leaves.take(other)
+                tree = case.start(made, one.group, self.TREE)
+                spared = case.start(made, other.group, ECHO)
+                daemon = int(tree.line())
+                with leaves_child(made, "exec-1") as group:
+                    group.make_child("made-by-the-payload").close()
+                assert set(one.pids()) == {tree.process.pid, daemon}
+                await leaves.end(one)
+                assert one.is_closed
+                assert spared.ask("still here") == "still here"
+                assert leaves.names() == made.payload().tracking.children() == ["exec-2"]
+                await leaves.end(other)
 
         trio.run(end_one)
+
+    def test_a_leaf_lingers_until_the_last_process_has_gone(self, case: Case) -> None:
+        made = case.make()
+
+        async def release() -> None:
+            async with trio.open_nursery() as nursery:
+                leaves = Leaves(made.payload(), nursery)
+                leaf = leaves.make("exec-1")
+                leaves.take(leaf)
+                left = case.start(made, leaf.group, ECHO)
+                leaves.release(leaf)
+                assert left.ask("alive") == "alive"
+                await trio.testing.wait_all_tasks_blocked()
+                assert leaf.pids() == [left.process.pid]
+                left.process.kill()
+                left.process.wait()
+                with trio.fail_after(PATIENCE_S):
+                    while not leaf.is_closed:
+                        leaves.look_again()
+                        await trio.sleep(0.01)
+                assert made.payload().tracking.children() == []
+
+        trio.run(release)
 
 
 ECHO = "\nfor line in sys.stdin: print(line, end='', flush=True)"

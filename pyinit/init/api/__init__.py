@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyinit.init.api.attach import AttachMethods
 from pyinit.init.api.container import ContainerMethods
 from pyinit.init.api.execs import ExecMethods
 from pyinit.init.api.introspection import ServiceMethods
@@ -17,6 +18,7 @@ def all_methods(container: Container) -> dict[str, Method]:
     groups = [
         ContainerMethods(container).methods(),
         ExecMethods(container).methods(),
+        AttachMethods(container).methods(),
         ProcessMethods(container).methods(),
     ]
     named = {f"{INTERFACE}.{name}": method for group in groups for name, method in group.items()}

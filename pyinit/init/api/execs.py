@@ -1,140 +1,44 @@
-"""Methods about execs."""
+"""Methods about execs: what runs, and what becomes of it."""
 
 from __future__ import annotations
 
-import base64
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated
 
 import trio
-from msgspec import Meta, Struct
 
-from pyinit.init.api.container import Nothing, Seconds, signal_number
-from pyinit.init.capture import Capture
-from pyinit.init.command import Command
-from pyinit.init.container import Container
-from pyinit.init.execs import GRACE, Exec
-from pyinit.init.faults import InvalidArgument, Missing, Taken
-from pyinit.init.server import Method, Request
-from pyinit.init.users import login_environment
-from pyinit.spec.container import check_environment
-from pyinit.spec.privileges import (
-    UNLIMITED,
-    Privileges,
-    change_capabilities,
-    change_no_new_privs,
-    change_rlimits,
-    rlimits_of,
+from pyinit.init.api.container import Nothing, signal_number
+from pyinit.init.api.exec_calls import (
+    CommandCall,
+    DetachExecCall,
+    ExecCall,
+    ExecReply,
+    ListExecsReply,
+    RunCall,
+    SignalExecCall,
+    TerminalCall,
+    WaitExecCall,
+    WaitExecReply,
+    command_of,
+    exited_reply,
+    info_of,
+    require_stream,
+    run_reply,
+    user_of,
 )
-from pyinit.spec.status import ExitStatus
+from pyinit.init.capture import Capture
+from pyinit.init.container import Container
+from pyinit.init.execs import MOST, Exec
+from pyinit.init.faults import Missing, Taken, TooMany
+from pyinit.init.outputs import STDERR, STDOUT
+from pyinit.init.server import Method, Request
 
 RUN_LIMIT = 4 << 20
-Identity = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
-
-
-class TerminalCall(Struct, frozen=True, forbid_unknown_fields=True):
-    """The IDL's Terminal."""
-
-    rows: int
-    columns: int
-    term: str | None = None
-
-
-class Rlimit(Struct, frozen=True, forbid_unknown_fields=True):
-    soft: int | None = None
-    hard: int | None = None
-
-
-class CommandCall(Struct, frozen=True, forbid_unknown_fields=True):
-    """The IDL's Command."""
-
-    argv: Annotated[list[str], Meta(min_length=1)]
-    environment: dict[str, str] | None = None
-    workdir: str | None = None
-    user: str | None = None
-    cap_add: list[str] | None = None
-    cap_drop: list[str] | None = None
-    no_new_privs: bool | None = None
-    rlimits: dict[str, Rlimit] | None = None
-    umask: Annotated[int, Meta(ge=0, le=0o777)] | None = None
-    timeout: Seconds | None = None
-    grace: Seconds | None = None
-
-
-class ExecCall(Struct, frozen=True, forbid_unknown_fields=True):
-    command: CommandCall
-    id: Identity | None = None
-    stdin: int | None = None
-    stdout: int | None = None
-    stderr: int | None = None
-    terminal: TerminalCall | None = None
-    detach: bool | None = None
-
-
-class ExecReply(Struct, frozen=True, omit_defaults=True):
-    event: str
-    id: str
-    pid: int
-    terminal: int | None = None
-    status: ExitStatus | None = None
-    timed_out: bool | None = None
-
-
-class RunCall(Struct, frozen=True, forbid_unknown_fields=True):
-    command: CommandCall
-    input: str | None = None
-
-
-class RunReply(Struct, frozen=True):
-    status: ExitStatus
-    stdout: str
-    stderr: str
-    encoding: str
-    truncated: bool
-    timed_out: bool
-
-
-class ExecInfo(Struct, frozen=True, omit_defaults=True):
-    """The IDL's ExecInfo."""
-
-    id: str
-    argv: tuple[str, ...]
-    user: str
-    pid: int
-    terminal: bool
-    detached: bool
-    state: str
-    started: float
-    timed_out: bool
-    peer_uid: int | None = None
-    ended: float | None = None
-    status: ExitStatus | None = None
-
-
-class ListExecsReply(Struct, frozen=True):
-    execs: list[ExecInfo]
-
-
-class SignalExecCall(Struct, frozen=True, forbid_unknown_fields=True):
-    id: str
-    signal: str
-    all: bool | None = None
-
-
-class WaitExecCall(Struct, frozen=True, forbid_unknown_fields=True):
-    id: str
-
-
-class WaitExecReply(Struct, frozen=True):
-    status: ExitStatus
-    timed_out: bool
 
 
 class ExecMethods:
-    """Exec, Run, ListExecs, SignalExec, WaitExec."""
+    """Exec, DetachExec, Run, ListExecs, SignalExec, WaitExec."""
 
     def __init__(self, container: Container) -> None:
         self._container = container
@@ -142,6 +46,7 @@ class ExecMethods:
     def methods(self) -> dict[str, Method]:
         return {
             "Exec": Method(ExecCall, self.exec),
+            "DetachExec": Method(DetachExecCall, self.detach),
             "Run": Method(RunCall, self.run),
             "ListExecs": Method(Nothing, self.list_execs),
             "SignalExec": Method(SignalExecCall, self.signal_exec),
@@ -149,107 +54,106 @@ class ExecMethods:
         }
 
     async def exec(self, request: Request, call: ExecCall) -> None:
-        self._container.require_running()
-        if call.id is not None and self._container.execs.is_taken(call.id):
-            raise Taken("exec", call.id)
-        with ExitStack() as stack:
+        exec_ = self._begin_wanted(request, call)
+        if call.detach:
+            exec_.detached = True
+            await exec_.child.started()
+            await request.reply(ExecReply("started", exec_.id, exec_.child.pid))
+            return
+        with ending_with_connection(self._container, exec_):
+            if request.more:
+                await self._tell_started(request, exec_)
+            await self._tell_exited(request, exec_)
+
+    def _begin_wanted(self, request: Request, call: ExecCall) -> Exec:
+        require_room(self._container, call.id)
+        with ExitStack() as undo:
             if call.terminal is not None:
-                exec_, fds = await self._start_in_terminal(stack, request, call, call.terminal)
+                exec_ = self._begin_in_terminal(undo, request, call, call.terminal)
             else:
-                exec_, fds = await self._start_with_descriptors(stack, request, call), ()
-            exec_.detached = bool(call.detach)
-            await self._tell(request, call, exec_, fds)
+                exec_ = self._begin_with_descriptors(undo, request, call)
+            undo.pop_all()  # the exec's own from here on
+        return exec_
 
-    async def _start_with_descriptors(
-        self, stack: ExitStack, request: Request, call: ExecCall
+    def _begin_with_descriptors(self, undo: ExitStack, request: Request, call: ExecCall) -> Exec:
+        given = Given(undo, request)
+        stdin = given.take(call.stdin, "stdin")
+        outputs = [given.take(call.stdout, "stdout"), given.take(call.stderr, "stderr")]
+        null = self._container.devnull
+        ours: dict[int, int] = {}
+        if call.detach:
+            for index, stream in enumerate((STDOUT, STDERR)):
+                if outputs[index] is None:
+                    ours[stream], outputs[index] = given.make_pipe()
+        stdout, stderr = (null if each is None else each for each in outputs)
+        stdio = (null if stdin is None else stdin, stdout, stderr)
+        exec_ = begin(self._container, request, call.command, stdio, given.all, identity=call.id)
+        if ours:
+            output = self._container.execs.keep_output(exec_)
+            for stream, descriptor in ours.items():
+                output.drain(descriptor, stream)
+        return exec_
+
+    def _begin_in_terminal(
+        self, undo: ExitStack, request: Request, call: ExecCall, size: TerminalCall
     ) -> Exec:
-        stdio = tuple(
-            self._stdio(stack, request, index, field)
-            for index, field in (
-                (call.stdin, "stdin"),
-                (call.stdout, "stdout"),
-                (call.stderr, "stderr"),
-            )
+        container = self._container
+        owner = user_of(container, call.command).uid
+        master, slave = container.terminals.open(size.rows, size.columns, owner)
+        undo.callback(os.close, master)
+        undo.callback(os.close, slave)
+        exec_ = begin(
+            container,
+            request,
+            call.command,
+            (slave, slave, slave),
+            {slave},
+            identity=call.id,
+            terminal=size.term or "xterm",
         )
-        assert len(stdio) == 3
-        return await self._start(request, call.command, call.id, stdio)
+        exec_.master = master
+        if call.detach:
+            container.execs.keep_output(exec_).drain(os.dup(master))
+        return exec_
 
-    async def _start_in_terminal(
-        self, stack: ExitStack, request: Request, call: ExecCall, size: TerminalCall
-    ) -> tuple[Exec, tuple[int, ...]]:
-        user = self._container.users.lookup(call.command.user or "")
-        master, slave = self._container.terminals.open(size.rows, size.columns, user.uid)
-        stack.callback(os.close, master)
+    async def _tell_started(self, request: Request, exec_: Exec) -> None:
+        await exec_.child.started()
+        fds = () if exec_.master is None else (exec_.master,)
+        started = ExecReply("started", exec_.id, exec_.child.pid, 0 if fds else None)
+        await request.reply(started, continues=True, fds=fds)
+
+    async def _tell_exited(self, request: Request, exec_: Exec) -> None:
+        """The answer goes out from within the reaping, two turns of the loop sooner."""
+        left: list[bytes] = []
+
+        def tell() -> None:
+            left.append(request.reply_at_once(exited_reply(exec_)))
+
+        exec_.tell_first(tell)
         try:
-            exec_ = await self._start(
-                request, call.command, call.id, (slave, slave, slave), terminal=size.term or "xterm"
-            )
+            await exec_.wait()
         finally:
-            os.close(slave)
-        return exec_, (master,)
+            exec_.tell_first(None)
+        if not left:
+            await request.reply(exited_reply(exec_))
+        elif left[0]:
+            await request.send_rest(left[0])
 
-    def _stdio(self, stack: ExitStack, request: Request, index: int | None, field: str) -> int:
-        descriptor = request.take_fd(index, field)
-        if descriptor is None:
-            return self._container.devnull
-        stack.callback(os.close, descriptor)
-        require_stream(descriptor, field)
-        return descriptor
-
-    async def _start(
-        self,
-        request: Request,
-        call: CommandCall,
-        identity: str | None,
-        stdio: tuple[int, int, int],
-        terminal: str | None = None,
-    ) -> Exec:
-        return await self._container.execs.start(
-            command_of(self._container, call, stdio, terminal),
-            identity=identity,
-            peer_uid=request.peer.uid,
-            timeout=call.timeout,
-            grace=call.grace if call.grace is not None else GRACE,
-        )
-
-    async def _tell(
-        self, request: Request, call: ExecCall, exec_: Exec, fds: tuple[int, ...]
-    ) -> None:
-        with self._owned(exec_, call.command):
-            master = 0 if fds else None
-            if request.more or exec_.detached:
-                started = ExecReply("started", exec_.id, exec_.child.pid, master)
-                await request.reply(started, continues=request.more and not exec_.detached, fds=fds)
-                fds = ()
-            if exec_.detached:
-                return
-            status = await exec_.wait()
-            await request.reply(
-                ExecReply(
-                    "exited",
-                    exec_.id,
-                    exec_.child.pid,
-                    status=status,
-                    timed_out=exec_.timed_out or None,
-                )
-            )
-
-    @contextmanager
-    def _owned(self, exec_: Exec, call: CommandCall) -> Iterator[None]:
-        """The exec ends with the connection that asked for it, unless it is detached."""
-        try:
-            yield
-        except BaseException:
-            if not exec_.detached:
-                self._container.execs.end(exec_, call.grace if call.grace is not None else GRACE)
-            raise
+    async def detach(self, request: Request, call: DetachExecCall) -> None:
+        exec_ = find(self._container, call.id)
+        if exec_.status is None:
+            exec_.detached = True
+            if exec_.master is not None and exec_.output is None:
+                self._container.execs.keep_output(exec_).drain(os.dup(exec_.master))
+        await request.reply()
 
     async def run(self, request: Request, call: RunCall) -> None:
-        self._container.require_running()
+        require_room(self._container)
         with Capture(RUN_LIMIT) as capture:
-            exec_ = await self._start(request, call.command, None, capture.child_side)
-            capture.forget_child_side()
-            with self._owned(exec_, call.command):
+            exec_ = begin(
+                self._container, request, call.command, capture.child_side, capture.give_away()
+            )
+            with ending_with_connection(self._container, exec_):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(capture.write, (call.input or "").encode())
                     nursery.start_soon(capture.read)
@@ -263,7 +167,7 @@ class ExecMethods:
 
     async def signal_exec(self, request: Request, call: SignalExecCall) -> None:
         number = signal_number(call.signal)
-        exec_ = self._find(call.id)
+        exec_ = find(self._container, call.id)
         if call.all:
             self._container.execs.signal_tree(exec_, number)
         else:
@@ -271,97 +175,88 @@ class ExecMethods:
         await request.reply()
 
     async def wait_exec(self, request: Request, call: WaitExecCall) -> None:
-        exec_ = self._find(call.id)
+        exec_ = find(self._container, call.id)
         status = await exec_.wait()
         await request.reply(WaitExecReply(status, exec_.timed_out))
 
-    def _find(self, identity: str) -> Exec:
-        exec_ = self._container.execs.find(identity)
-        if exec_ is None:
-            raise Missing("exec", identity)
-        return exec_
+
+class Given:
+    """Descriptors that came with a call, each claimed once however many names it has."""
+
+    def __init__(self, undo: ExitStack, request: Request) -> None:
+        self._undo = undo
+        self._request = request
+        self._taken: dict[int, int] = {}
+        self.all: set[int] = set()
+
+    def take(self, index: int | None, field: str) -> int | None:
+        """The descriptor for a parameter. Raises InvalidArgument if it is no stream."""
+        if index is None:
+            return None
+        if index not in self._taken:
+            descriptor = self._request.take_fd(index, field)
+            assert descriptor is not None
+            self._own(descriptor)
+            self._taken[index] = descriptor
+        require_stream(self._taken[index], field)
+        return self._taken[index]
+
+    def make_pipe(self) -> tuple[int, int]:
+        """A pipe of ours: the end to read is the caller's, the other one goes to the command."""
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        self._undo.callback(os.close, reading)
+        self._own(writing)
+        return reading, writing
+
+    def _own(self, descriptor: int) -> None:
+        self._undo.callback(os.close, descriptor)
+        self.all.add(descriptor)
 
 
-def run_reply(status: ExitStatus, capture: Capture, timed_out: bool) -> RunReply:
-    """Both outputs as text where both are UTF-8, in base64 where not."""
-    outputs = capture.stdout, capture.stderr
+def require_room(container: Container, identity: str | None = None) -> None:
+    """Raise what keeps the container from starting an exec under that id."""
+    container.require_thawed()
+    if len(container.execs) >= MOST:
+        raise TooMany(f"{MOST} execs run already")
+    if identity is not None and container.execs.is_taken(identity):
+        raise Taken("exec", identity)
+
+
+def begin(
+    container: Container,
+    request: Request,
+    call: CommandCall,
+    stdio: tuple[int, int, int],
+    given: set[int],
+    *,
+    identity: str | None = None,
+    terminal: str | None = None,
+) -> Exec:
+    """Have the command started; the descriptors `given` are closed once it has them."""
+    return container.execs.begin(
+        command_of(container, call, stdio, terminal),
+        given,
+        identity=identity,
+        peer_uid=request.peer.uid,
+        timeout=call.timeout,
+        grace=call.grace,
+    )
+
+
+@contextmanager
+def ending_with_connection(container: Container, exec_: Exec) -> Iterator[None]:
+    """The exec ends with the connection that asked for it, unless it is detached by then."""
     try:
-        texts, encoding = [bytes(output).decode() for output in outputs], "utf-8"
-    except UnicodeDecodeError:
-        texts, encoding = [base64.b64encode(output).decode() for output in outputs], "base64"
-    return RunReply(status, texts[0], texts[1], encoding, capture.truncated, timed_out)
+        yield
+    except BaseException:
+        if not exec_.detached:
+            container.execs.end(exec_)
+        raise
 
 
-def require_stream(descriptor: int, field: str) -> None:
-    """Raise InvalidArgument unless it is a pipe, a FIFO or a socket.
-
-    A terminal could be typed into by the container, and a file reopened for writing by way
-    of /proc/self/fd: the client relays those instead.
-    """
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
-        raise InvalidArgument(field, "must be a pipe, a FIFO or a socket; relay anything else")
-
-
-def command_of(
-    container: Container, call: CommandCall, stdio: tuple[int, int, int], terminal: str | None
-) -> Command:
-    """The command as the spawner wants it. Raises UsageError, InvalidArgument."""
-    user = container.users.lookup(call.user or container.config.user or "")
-    environment = login_environment(user, terminal) | container.config.environment
-    for key, value in (call.environment or {}).items():
-        check_environment(key, value)
-        environment[key] = value
-    for word in call.argv:
-        if "\0" in word:
-            raise InvalidArgument("argv", "a word with a NUL byte in it")
-    workdir = call.workdir or container.config.workdir or "/"
-    if not workdir.startswith("/"):
-        raise InvalidArgument("workdir", f"{workdir!r} does not start with '/'")
-    return Command(
-        argv=tuple(call.argv),
-        environment=environment,
-        workdir=workdir,
-        user=user,
-        stdio=stdio,
-        terminal=terminal is not None,
-        privileges=privileges_of(container.config.privileges, call),
-        umask=call.umask if call.umask is not None else container.config.privileges.umask,
-    )
-
-
-def privileges_of(base: Privileges, call: CommandCall) -> Privileges | None:
-    """What the command may do, None where that is what the container's commands may.
-
-    Raises UsageError.
-    """
-    changed = change_capabilities(base, call.cap_add or (), call.cap_drop or ())
-    changed = change_no_new_privs(changed, call.no_new_privs)
-    if call.rlimits:
-        limits = {name.lower(): _soft_and_hard(value) for name, value in call.rlimits.items()}
-        changed = change_rlimits(changed, rlimits_of(limits))
-    return None if changed == base else changed
-
-
-def _soft_and_hard(limit: Rlimit) -> tuple[int, int]:
-    soft = UNLIMITED if limit.soft is None else limit.soft
-    return soft, UNLIMITED if limit.hard is None else limit.hard
-
-
-def info_of(exec_: Exec) -> ExecInfo:
-    """The exec as the IDL's ExecInfo."""
-    user = exec_.command.user
-    return ExecInfo(
-        id=exec_.id,
-        argv=exec_.command.argv,
-        user=user.name or str(user.uid),
-        peer_uid=exec_.peer_uid,
-        pid=exec_.child.pid,
-        terminal=exec_.command.terminal,
-        detached=exec_.detached,
-        state="running" if exec_.status is None else "exited",
-        started=exec_.started,
-        ended=exec_.ended,
-        status=exec_.status,
-        timed_out=exec_.timed_out,
-    )
+def find(container: Container, identity: str) -> Exec:
+    """The exec of that id. Raises Missing."""
+    exec_ = container.execs.find(identity)
+    if exec_ is None:
+        raise Missing("exec", identity)
+    return exec_

@@ -1,0 +1,137 @@
+"""A PID 1 of our own making, and a plain client that speaks to its socket."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from pyinit.container import clearing
+from pyinit.container.launch import Container, launch
+from pyinit.spec.container import ContainerSpec
+from pyinit.varlink import lean_json, scm
+from pyinit.varlink.connection import Client
+from pyinit.varlink.envelope import Reply
+
+PATIENCE_S = 20.0
+INTERFACE = "io.pyinit.Control"
+
+
+class Caller:
+    """One connection; calls block, at most PATIENCE_S for each piece of an answer."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE_S)
+        self.socket.connect(str(path))
+        self._client = Client(lean_json)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send(
+        self, method: str, parameters: dict[str, Any], fds: Sequence[int] = (), **options: bool
+    ) -> None:
+        name = f"{INTERFACE}.{method}"
+        scm.send(
+            self.socket, self._client.call(name, parameters, fds=len(fds), **options), list(fds)
+        )
+
+    def receive(self) -> Reply:
+        """The next reply, errors included."""
+        while (reply := self._client.next_reply()) is None:
+            data, fds = scm.recv(self.socket, 1 << 16)
+            self._client.feed(data, fds)
+        return reply
+
+    def call(self, method: str, fds: Sequence[int] = (), **parameters: Any) -> Any:
+        """The parameters of the one answer; an error fails."""
+        self.send(method, parameters, fds)
+        reply = self.receive()
+        assert reply.error is None, (reply.error, reply.parameters)
+        return reply.parameters
+
+    def fail(self, method: str, fds: Sequence[int] = (), **parameters: Any) -> tuple[str, Any]:
+        """The name and the parameters of the error that answers the call."""
+        self.send(method, parameters, fds)
+        reply = self.receive()
+        assert reply.error is not None, reply.parameters
+        return reply.error.rpartition(".")[2], reply.parameters
+
+    def run(self, *argv: str, input: str = "", **command: Any) -> Any:  # noqa: A002
+        return self.call("Run", command={"argv": argv, **command}, input=input)
+
+
+class Init:
+    """A launched container."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.path = container.control
+
+    def caller(self) -> Caller:
+        return Caller(self.path)
+
+    def held(self) -> dict[str, int]:
+        """What PID 1 holds: descriptors, children of any state, threads."""
+        proc = Path(f"/proc/{self.container.pid}")
+        children = sum(
+            len((task / "children").read_text().split()) for task in (proc / "task").iterdir()
+        )
+        return {
+            "descriptors": len(list((proc / "fd").iterdir())),
+            "children": children,
+            "threads": len(list((proc / "task").iterdir())),
+            "leaves": len(self.leaves()),
+        }
+
+    def leaves(self) -> list[str]:
+        """The cgroups of its commands, on v1 those that wait for one included."""
+        found = Path("/sys/fs/cgroup/freezer").glob(f"**/pyinit/{self.container.name}/payload/*/")
+        return sorted(path.name for path in found)
+
+    def ticks(self) -> int:
+        """CPU time of PID 1 so far, in clock ticks (proc_pid_stat(5))."""
+        text = Path(f"/proc/{self.container.pid}/stat").read_text()
+        return sum(map(int, text.rpartition(")")[2].split()[11:13]))
+
+    def resident(self) -> int:
+        """Bytes of memory that PID 1 alone uses now."""
+        lines = Path(f"/proc/{self.container.pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
+
+    def log(self) -> str:
+        return (self.container.folder / "logs" / "init.log").read_text()
+
+
+@contextmanager
+def running(folder: Path, name: str, *command: str, **spec: Any) -> Iterator[Init]:
+    """A container whose folder is below `folder`, ended and cleared away at the end."""
+    before = os.environ.get("PYINIT_RUN_DIR")
+    os.environ["PYINIT_RUN_DIR"] = str(folder)
+    try:
+        container = launch(ContainerSpec(name=name, command=command, **spec))
+        try:
+            yield Init(container)
+        finally:
+            signal.pidfd_send_signal(container.pidfd, signal.SIGKILL)
+            select.select([container.pidfd], [], [], PATIENCE_S)
+            os.waitpid(container.pid, 0)
+            container.close()
+            clearing.remove(container.folder)
+    finally:
+        if before is None:
+            del os.environ["PYINIT_RUN_DIR"]
+        else:
+            os.environ["PYINIT_RUN_DIR"] = before
