@@ -88,8 +88,9 @@ class Exec:
         self.ended.set()
 
     def signal(self, number: int) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, number)
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # reaped this very moment
+                os.killpg(self.process.pid, number)
 
     def status(self) -> dict[str, int]:
         code = self.process.returncode

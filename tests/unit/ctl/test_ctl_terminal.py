@@ -107,12 +107,13 @@ def test_resizing(person: Person, running: subprocess.Popen[bytes]) -> None:
 def test_keys_reach_the_command_as_they_are(
     person: Person, running: subprocess.Popen[bytes]
 ) -> None:
-    person.type(
-        b"trap 'echo interrupt''ed' INT; stty -icanon; echo no''w; dd bs=1 count=2 | od -c\r"
-    )
+    person.type(b"stty -icanon; echo no''w; dd bs=1 count=2 2>&1 | od -c\r")
     person.see(b"now")
     person.type(b"\x10x")  # Ctrl-P alone does not detach
     person.see(b"020   x")
+    loop = b"echo loop''ing; while :; do sleep 0.01; done"
+    person.type(b"sh -c \"trap 'echo interrupt''ed; exit' INT; " + loop + b'"\r')
+    person.see(b"looping")
     person.type(b"\x03")
     person.see(b"interrupted")
     assert running.poll() is None
