@@ -20,6 +20,7 @@ from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
+from pyinit.linux.title import set_title
 from pyinit.spec.container import ContainerSpec, TerminalSize
 
 # The folder, in the container's own, on which its root is put together before the pivot.
@@ -54,6 +55,7 @@ def become_init(inside: Inside) -> NoReturn:
     code = 125
     try:
         os.setsid()
+        set_title("pyinit")
         _move_stdio(inside)
         set_oom_score_adj(inside.spec.privileges.oom_score_adj)
         config = _config(inside)
