@@ -12,9 +12,11 @@ trap 'pyinit-ctl rm --force demo >/dev/null 2>&1 || true' EXIT INT TERM
 
 show pyinit-ctl run --detach --name demo --hostname demo -- sleep infinity
 show pyinit-ctl ls
-show pyinit-ctl exec demo -- sh -c 'echo "hello from $(hostname), pid $$, uid $(id -u)"'
+show pyinit-ctl exec demo -- hostname
+show pyinit-ctl exec --user nobody demo -- id
 show pyinit-ctl ps demo
 show pyinit-ctl stats demo
 show pyinit-ctl stop demo
 show pyinit-ctl rm demo
+show pyinit-ctl ls
 trap - EXIT
