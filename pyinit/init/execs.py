@@ -134,7 +134,7 @@ class Exec:
         """The line for the end, or for why it never ran."""
         if self.child.failure is not None:
             audit.info(
-                "exec failed",
+                "exec not started",
                 exec=self.id,
                 argv=self.command.argv,
                 user=self.command.user.name or self.command.user.uid,

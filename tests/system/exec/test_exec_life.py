@@ -195,4 +195,4 @@ def test_every_exec_is_in_the_audit_log(init: Init, caller: Caller) -> None:
     assert (ended["event"], ended["code"], ended["signal"]) == ("exec ended", 3, None)
     assert ended["timed_out"] is False
     assert ended["seconds"] >= 0
-    assert (failed["event"], failed["argv"]) == ("exec failed", ["/nowhere"])
+    assert (failed["event"], failed["argv"]) == ("exec not started", ["/nowhere"])
