@@ -154,6 +154,7 @@ class ExecMethods:
                 self._container, request, call.command, capture.child_side, capture.give_away()
             )
             with ending_with_connection(self._container, exec_):
+                await exec_.child.started()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(capture.write, (call.input or "").encode())
                     nursery.start_soon(capture.read)
