@@ -7,20 +7,9 @@ line that can't be written is dropped.
 from __future__ import annotations
 
 import os
-import sys
 
 import msgspec
-
-# structlog's console renderer would load rich where it is installed: 60 ms and 4 MB.
-_ABSENT = object()
-_rich = sys.modules.get("rich", _ABSENT)
-sys.modules["rich"] = None  # type: ignore[assignment]
-import structlog  # noqa: E402
-
-if _rich is _ABSENT:
-    del sys.modules["rich"]
-else:
-    sys.modules["rich"] = _rich  # type: ignore[assignment]
+import structlog
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 

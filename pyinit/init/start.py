@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+# First of all, since what comes after it would load the libraries in full.
+from pyinit.init import libraries  # noqa: F401
 from pyinit.init.config import InitConfig
 from pyinit.init.journal import configure
 from pyinit.init.main import run
