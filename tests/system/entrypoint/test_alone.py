@@ -24,6 +24,7 @@ from tests.support.inits import (
     print_signals,
     until,
 )
+from tests.support.varlink_call import call, run_output
 
 pytestmark = pytest.mark.root
 
@@ -33,29 +34,6 @@ def pyinit(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
     if request.param == "lean":
         return PYINIT
     return (*PYINIT, "--control", str(tmp_path / "c.sock"))
-
-
-def call(path: Path, method: str, **parameters: object) -> dict[str, object]:
-    """One call on the control socket, and its answer."""
-    message = json.dumps({"method": f"io.pyinit.Control.{method}", "parameters": parameters})
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(LIMIT_S)
-        client.connect(str(path))
-        client.sendall(message.encode() + b"\0")
-        answer = b""
-        while not answer.endswith(b"\0"):
-            data = client.recv(65536)
-            assert data, "the connection ended early"
-            answer += data
-    reply = json.loads(answer[:-1])
-    assert "error" not in reply, reply
-    return dict(reply["parameters"])
-
-
-def run_output(path: Path, *argv: str) -> str:
-    reply = call(path, "Run", command={"argv": argv})
-    assert reply["status"] == {"code": 0}, reply
-    return str(reply["stdout"])
 
 
 def test_no_status_is_lost_while_the_rest_loads(tmp_path: Path) -> None:
@@ -82,7 +60,6 @@ def test_the_control_socket_answers(tmp_path: Path) -> None:
     ) as running:
         running.line()
         description = call(path, "Describe")["container"]
-        assert isinstance(description, dict)
         assert description["name"] == "box"
         assert description["main_pid"] == 2
         assert description["pid"] == 1
@@ -320,13 +297,6 @@ def test_what_is_shown_goes_to_standard_output(option: str) -> None:
     assert done.returncode == 0
     assert done.stderr == ""
     assert done.stdout.startswith(("Usage: pyinit", "pyinit 0", "MIT License"))
-
-
-def test_every_option_is_in_the_help() -> None:
-    from pyinit.init.entrypoint.answers import HELP
-    from pyinit.init.entrypoint.options import _LONG
-
-    assert [name for name in _LONG if name not in HELP] == []
 
 
 def test_a_file_of_services_is_checked(tmp_path: Path) -> None:
