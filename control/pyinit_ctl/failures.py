@@ -55,7 +55,7 @@ _BUILDERS: dict[tuple[str, str], Callable[[dict[str, str]], PyinitError]] = {
         f.get("command", ""), f.get("reason", "can't be executed in the container")
     ),
     (INTERFACE, "InvalidArgument"): lambda f: UsageError(
-        f"{f.get('field', 'an argument')}: {f.get('reason', '')}"
+        ": ".join(filter(None, (f.get("field"), f.get("reason", "refused"))))
     ),
     (INTERFACE, "InUse"): lambda f: InUse(
         f"there is a {f.get('kind', '')} {f.get('name', '')!r} already; choose another name"
