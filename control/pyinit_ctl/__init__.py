@@ -11,11 +11,28 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyinit_ctl.blocking import BlockingClient
+    from pyinit_ctl.exec_call import DEVNULL, PIPE, STDOUT
     from pyinit_ctl.results import CompletedExec, ExecFailed, ExecTimedOut
+    from pyinit_ctl.trio_client import Client, ExecProcess
 
-__all__ = ["BlockingClient", "CompletedExec", "ExecFailed", "ExecTimedOut"]
+__all__ = [
+    "DEVNULL",
+    "PIPE",
+    "STDOUT",
+    "BlockingClient",
+    "Client",
+    "CompletedExec",
+    "ExecFailed",
+    "ExecProcess",
+    "ExecTimedOut",
+]
 
 _HOME = {
+    "Client": "pyinit_ctl.trio_client",
+    "DEVNULL": "pyinit_ctl.exec_call",
+    "ExecProcess": "pyinit_ctl.trio_client",
+    "PIPE": "pyinit_ctl.exec_call",
+    "STDOUT": "pyinit_ctl.exec_call",
     "BlockingClient": "pyinit_ctl.blocking",
     "CompletedExec": "pyinit_ctl.results",
     "ExecFailed": "pyinit_ctl.results",

@@ -109,7 +109,7 @@ def _attached(link: Link, target: Target, options: ExecOptions, command: dict[st
     close_all(started.fds)
     stdio.handed_over()
     forwarder.begin(target, "SignalExec", {"id": text(started.parameters, "id")})
-    return finish(link, stdio)
+    return status_of(await_exit(link, stdio))
 
 
 def with_descriptors(
@@ -141,8 +141,11 @@ def check_event(reply: Reply, expected: str) -> Reply:
     return reply
 
 
-def finish(link: Link, stdio: Stdio) -> int:
-    """Relay until the command has ended, and its output too as far as is told in `relay`."""
+def await_exit(link: Link, stdio: Stdio) -> Reply:
+    """The last reply of an exec.
+
+    Relays until the command has ended, and its output too as far as `relay` tells.
+    """
     complete = True
     if stdio.inputs or stdio.outputs:
         from pyinit_ctl.relay import drain, relay_until_reply
@@ -156,7 +159,7 @@ def finish(link: Link, stdio: Stdio) -> int:
     if not complete:
         say("the command has ended, but a process it left behind holds its output: not waiting")
     check_outputs(stdio)
-    return status_of(exited)
+    return exited
 
 
 def check_outputs(stdio: Stdio) -> None:

@@ -114,14 +114,19 @@ def resolve(target: str) -> Target:
     return container(target)
 
 
-def connect(target: Target) -> _socket.socket:
-    """A blocking, close-on-exec stream socket connected to `target`.
+def connect(target: Target, *, blocking: bool = True) -> _socket.socket:
+    """A close-on-exec stream socket connected to `target`.
 
-    Raises NotFound where no socket is or the container has ended, SystemFault otherwise.
+    Raises NotFound where no socket is or the container has ended, SystemFault otherwise;
+    BlockingIOError where it may not block and the init's queue is full.
     """
     link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0)
+    link.setblocking(blocking)
     try:
         _connect(link, target.path)
+    except BlockingIOError:
+        link.close()
+        raise
     except OSError as error:
         link.close()
         raise _unreachable(target, error) from None

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pyinit.errors import ProtocolError
+from pyinit.spec.signals import parse_signal
 from pyinit.varlink import lean_json, scm
 from pyinit.varlink.connection import Server
 from pyinit.varlink.envelope import Call
@@ -131,7 +132,7 @@ class ToyServer:
             "DetachExec": self.detach_exec,
         }
         self._listener = socket.socket(socket.AF_UNIX)
-        self._conversations: list[Conversation] = []
+        self.conversations: list[Conversation] = []
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -150,7 +151,7 @@ class ToyServer:
         with contextlib.suppress(OSError):  # done before
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for conversation in self._conversations:
+        for conversation in self.conversations:
             hang_up(conversation)
         for running in self.execs.values():
             running.signal(signal.SIGKILL)
@@ -162,7 +163,7 @@ class ToyServer:
             except OSError:
                 return
             conversation = Conversation(connected)
-            self._conversations.append(conversation)
+            self.conversations.append(conversation)
             threading.Thread(target=self._serve, args=[conversation], daemon=True).start()
 
     def _serve(self, conversation: Conversation) -> None:
@@ -249,9 +250,7 @@ class ToyServer:
 
     def signal_exec(self, conversation: Conversation, call: Call) -> None:
         self.signalled.append((call.parameters["id"], call.parameters["signal"]))
-        self.execs[call.parameters["id"]].signal(
-            signal.Signals["SIG" + call.parameters["signal"].removeprefix("SIG")]
-        )
+        self.execs[call.parameters["id"]].signal(parse_signal(call.parameters["signal"]))
         conversation.reply()
 
     def wait_exec(self, conversation: Conversation, call: Call) -> None:
