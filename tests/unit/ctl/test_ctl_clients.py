@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from pyinit_ctl import (
     ExecFailed,
     ExecTimedOut,
 )
+from tests.support.ctl import ROOT, environment
 from tests.support.toy_server import (
     Conversation,
     ToyServer,
@@ -284,3 +287,21 @@ async def test_popen_of_nothing(server: ToyServer) -> None:
         with pytest.raises(CommandNotFound):
             async with client.popen(["no-such-command"]):
                 raise AssertionError("nothing was started")
+
+
+@pytest.mark.parametrize(
+    ("example", "printed"),
+    [
+        (
+            "client_blocking.py",
+            "b'HELLO FROM THE HOST\\n'\nsh ended with exit status 3 b'no luck\\n'\n",
+        ),
+        ("client_trio.py", "b'there and back\\n'\nended with 0\n"),
+    ],
+)
+def test_examples(run_dir: Path, server: ToyServer, example: str, printed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / example, "web"],
+        env=environment(run_dir), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
