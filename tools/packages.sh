@@ -20,7 +20,9 @@ iproute2          # looks at the network as others see it (tests only, pyinit ne
 procps            # ps and pgrep as others see a container's processes
 strace            # counts wake-ups and system calls
 tmux              # a real terminal for exec -t
-runc              # pyinit as the entrypoint of somebody else's container; bench
+runc              # pyinit as the entrypoint of somebody else's container, in the test kernel
+systemd-container # the same
+lxc               # the same
 openssh-client    # exec over ssh's own stream
 openssh-server    # the other end of it, on loopback
 socat             # carries the socket through ssh; bench

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -141,3 +142,31 @@ def exit_code(init: Sequence[str], *command: str, prepare: str = "") -> int:
 
 def print_signals(*arguments: str) -> list[str]:
     return [sys.executable, "-S", str(PAYLOADS / "print_signals.py"), *arguments]
+
+
+def listening(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
+
+
+# Puts the descriptors on 3 and up and the right pid in place, as a container runtime does.
+HAND_IN = """
+import os, sys
+count = int(sys.argv[1])
+handed = [int(word) for word in sys.argv[2:2 + count]]
+high = [os.dup(fd) if fd < 3 + count else fd for fd in handed]
+for place, descriptor in enumerate(high):
+    os.dup2(descriptor, 3 + place)
+os.closerange(3 + count, 256)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.environ["LISTEN_FDS"] = str(count)
+os.execvp(sys.argv[2 + count], sys.argv[2 + count:])
+"""
+
+
+def handing_in(*descriptors: int) -> list[str]:
+    """A prefix for a command, which then gets these as sd_listen_fds(3) has it."""
+    words = [str(len(descriptors)), *map(str, descriptors)]
+    return [sys.executable, "-S", "-c", HAND_IN, *words]

@@ -20,7 +20,9 @@ from tests.support.inits import (
     children,
     environment,
     exit_code,
+    handing_in,
     isolated,
+    listening,
     print_signals,
     until,
 )
@@ -198,35 +200,12 @@ def test_the_folder_of_the_socket_is_out_of_sight(tmp_path: Path) -> None:
         assert [running.line(), running.line()] == ["c.sock", "end"]
 
 
-def listening(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
-    return listener
-
-
-# Puts the descriptors on 3 and up and the right pid in place, as a container runtime does.
-HAND_IN = """
-import os, sys
-count = int(sys.argv[1])
-handed = [int(word) for word in sys.argv[2:2 + count]]
-high = [os.dup(fd) if fd < 3 + count else fd for fd in handed]
-for place, descriptor in enumerate(high):
-    os.dup2(descriptor, 3 + place)
-os.closerange(3 + count, 256)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.environ["LISTEN_FDS"] = str(count)
-os.execvp(sys.argv[2 + count], sys.argv[2 + count:])
-"""
-
-
 def test_a_socket_opened_outside_is_served(tmp_path: Path) -> None:
     path = tmp_path / "handed.sock"
-    hand_in = [sys.executable, "-S", "-c", HAND_IN]
     script = "env | grep -c LISTEN; ls /proc/self/fd | tr '\\n' ' '; echo; read x"
     with listening(path) as listener:
         number = listener.fileno()
-        command = isolated(*hand_in, "1", str(number), *PYINIT, "sh", "-c", script)
+        command = isolated(*handing_in(number), *PYINIT, "sh", "-c", script)
         with Running(command, pass_fds=[number]) as running:
             assert running.line() == "0"
             assert running.line() == "0 1 2 3 "
@@ -234,15 +213,13 @@ def test_a_socket_opened_outside_is_served(tmp_path: Path) -> None:
 
 
 def test_the_commands_own_sockets_go_on_to_it(tmp_path: Path) -> None:
-    hand_in = [sys.executable, "-S", "-c", HAND_IN]
     script = (
         'echo $LISTEN_FDS $LISTEN_FDNAMES; [ "$LISTEN_PID" = $$ ] && echo mine;'
         "readlink /proc/self/fd/3 | cut -c1-7; ls /proc/$$/fd | tr '\\n' ' '; echo; read x"
     )
     with listening(tmp_path / "http") as http, listening(tmp_path / "control") as control:
         numbers = [http.fileno(), control.fileno()]
-        words = [str(number) for number in numbers]
-        command = isolated(*hand_in, "2", *words, *PYINIT, "sh", "-c", script)
+        command = isolated(*handing_in(*numbers), *PYINIT, "sh", "-c", script)
         names = environment(LISTEN_FDNAMES="http:control")
         with Running(command, pass_fds=numbers, env=names) as running:
             lines = [running.line() for _ in range(4)]
