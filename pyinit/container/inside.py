@@ -17,7 +17,7 @@ from pyinit.container.plan import planned_mounts
 from pyinit.container.root import enter_root
 from pyinit.container.sysctls import write_sysctls
 from pyinit.errors import PyinitError
-from pyinit.init.config import InitConfig
+from pyinit.init.config import InitConfig, LogConfig
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
 from pyinit.linux.title import set_title
@@ -43,6 +43,7 @@ class Inside:
     listener: int = -1
     exit_record: int = -1
     log: int = -1
+    logs: int = -1
 
     def close_channel(self) -> None:
         """On the maker's side, once the child has it."""
@@ -88,6 +89,9 @@ def _config(inside: Inside) -> InitConfig:
         ready=inside.channel.fileno(),
         exit_record=inside.exit_record,
         log=inside.log,
+        logs=LogConfig(
+            folder=inside.logs, size=spec.log.size, count=spec.log.count, main=spec.log.main
+        ),
         groups=inside.cgroup.payload() if inside.cgroup is not None else None,
     )
 
@@ -105,8 +109,8 @@ def _move_stdio(inside: Inside) -> None:
 def _drop_descriptors(inside: Inside, config: InitConfig) -> None:
     """Close all but what is taken along; /dev/null on 0, 1 and 2 keeps those numbers taken."""
     kept = {*config.listeners, *inside.namespaces.joined.values()}
-    single = (config.ready, config.exit_record, config.log, *(config.stdio or ()))
-    kept |= {descriptor for descriptor in single if descriptor is not None}
+    single = (config.ready, config.exit_record, config.log, config.logs.folder)
+    kept |= {each for each in (*single, *(config.stdio or ())) if each is not None}
     kept |= set(inside.cgroup.descriptors()) if inside.cgroup is not None else set()
     null = os.open("/dev/null", os.O_RDWR)
     for number in range(3):

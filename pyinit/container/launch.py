@@ -123,7 +123,10 @@ def _open_outside(work: _Launch) -> None:
     work.undo.callback(work.control.unlink, missing_ok=True)
     work.inside.listener = listener.fileno()
     work.inside.exit_record = _open_file(work, work.folder / folder.EXIT_NAME)
-    work.inside.log = _open_file(work, work.folder / folder.LOG_FOLDER / "init.log")
+    logs = work.folder / folder.LOG_FOLDER
+    work.inside.log = _open_file(work, logs / "init.log")
+    work.inside.logs = os.open(logs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    work.transient.callback(os.close, work.inside.logs)
 
 
 def _open_file(work: _Launch, path: Path) -> int:

@@ -11,6 +11,21 @@ from pyinit.spec.privileges import Privileges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """Where the output of the container's commands goes.
+
+    `folder` is the descriptor of the folder for the files, None for none; each is of `size`
+    bytes at most, and of each log `count` are kept. The main command's output is logged where
+    it goes nowhere else, and with `main` beside going to the InitConfig's `stdio`.
+    """
+
+    folder: int | None = None
+    size: int = 10 << 20
+    count: int = 5
+    main: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InitConfig:
     """Everything that init needs; it reads no file and no environment beyond this.
 
@@ -47,3 +62,4 @@ class InitConfig:
     forwarding: Forwarding = field(default_factory=Forwarding)
     warn_orphans: bool = False
     groups: PayloadGroups | None = None
+    logs: LogConfig = field(default_factory=LogConfig)

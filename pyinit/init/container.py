@@ -11,9 +11,11 @@ import trio
 from pyinit.errors import Unsupported
 from pyinit.init.command import Command
 from pyinit.init.config import InitConfig
+from pyinit.init.events import Events, ended, shortened
 from pyinit.init.execs import ExecTable
 from pyinit.init.faults import ShuttingDown
 from pyinit.init.leaves import Leaves
+from pyinit.init.logs import MAIN, Logs
 from pyinit.init.processes import ProcessTable
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.spawn import Spawner
@@ -36,6 +38,8 @@ class Container:
     users: UserDatabase
     terminals: TerminalFactory
     devnull: int
+    events: Events
+    logs: Logs
     leaves: Leaves | None = None
     started: float = field(default_factory=time.time)
     started_monotonic: float = field(default_factory=time.monotonic)
@@ -60,6 +64,30 @@ class Container:
         if grace is not None:
             self.grace = grace
         self.end_requested.set()
+        self.tell_stage("asked")
+
+    def tell_started(self) -> None:
+        """The main command runs."""
+        main = self.main
+        assert main is not None
+        argv = shortened(self.config.command)
+        self.events.tell("started", MAIN, {"pid": main.pid, "argv": argv})
+
+    async def tell_main_end(self) -> None:
+        """Wait for the main command's end, for the events."""
+        if self.main is not None:
+            self.events.tell("exited", MAIN, ended(await self.main.wait()))
+
+    def tell_stage(self, stage: str) -> None:
+        """How far the end of the container has come: asked, main, terminate or kill."""
+        self.events.tell("shutdown", details={"stage": stage})
+
+    def conclude(self, status: ExitStatus) -> None:
+        """Nothing is left but PID 1: let go of everybody who waits for that."""
+        self.status = status
+        self.over.set()
+        self.events.tell("ended", details=ended(status))
+        self.logs.wake()
 
     async def freeze(self) -> None:
         """Stop everything but PID 1, until `thaw`. Raises Unsupported without a cgroup."""

@@ -16,7 +16,11 @@ log = structlog.get_logger("init")
 
 
 async def end_everything(
-    reaper: Reaper, table: ProcessTable, deadline: float, hurry: trio.Event
+    reaper: Reaper,
+    table: ProcessTable,
+    deadline: float,
+    hurry: trio.Event,
+    tell: Callable[[str], None],
 ) -> None:
     """Return once no child of PID 1 is left.
 
@@ -30,6 +34,8 @@ async def end_everything(
         await first_of(reaper.wait_alone, hurry.wait)
     if scope.cancelled_caught:
         log.warning("grace is over", left=len(table.pids()) - 1)
+    if scope.cancelled_caught or hurry.is_set():
+        tell("kill")
     while True:
         broadcast(table, signal.SIGKILL)
         with trio.move_on_after(1.0):

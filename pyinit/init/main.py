@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import cast
 
@@ -22,9 +22,11 @@ from pyinit.init.api import all_methods
 from pyinit.init.config import InitConfig
 from pyinit.init.container import Container
 from pyinit.init.ending import end_everything, first_of
+from pyinit.init.events import Events
 from pyinit.init.execs import ExecTable
 from pyinit.init.forwarding import HANDLED
 from pyinit.init.leaves import Leaves
+from pyinit.init.logs import MAIN, Logs
 from pyinit.init.processes import ProcessTable
 from pyinit.init.ready import ReadyChannel
 from pyinit.init.reaper import Reaper
@@ -44,6 +46,9 @@ from pyinit.spec.status import ExitStatus
 _SIGNALS = cast(
     "tuple[signal.Signals, ...]", tuple(each for each in HANDLED if each != signal.SIGCHLD)
 )
+
+# How long the end of the container waits for a slow disk to take the last lines, in seconds.
+LOG_PATIENCE = 2.0
 
 log = structlog.get_logger("init")
 
@@ -87,9 +92,10 @@ async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) ->
             for descriptor in config.listeners:
                 nursery.start_soon(serve, _listener(descriptor, stack), all_methods(container))
             await _start_main(container, ready)
+            nursery.start_soon(container.tell_main_end)
             status = await _until_end(container)
-            container.status = status
-            container.over.set()
+            await container.logs.finish(LOG_PATIENCE)
+            container.conclude(status)
             await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
     return status
@@ -100,15 +106,9 @@ def _assemble(config: InitConfig, nursery: trio.Nursery, stack: ExitStack) -> Co
     root = _folder("/", stack)
     proc = _optional_folder("/proc", stack)
     table = ProcessTable(proc)
-    tell = log.warning if config.warn_orphans else log.debug
     leaves = Leaves(config.groups, nursery) if config.groups is not None else None
-
-    def orphan(pid: int, status: ExitStatus) -> None:
-        tell("orphan reaped", pid=pid, status=status)
-        if leaves is not None:
-            leaves.look_again()
-
-    reaper = Reaper(on_orphan=orphan)
+    events = Events()
+    reaper = Reaper(on_orphan=_orphan_hook(config, events, leaves))
     spawner = Spawner(reaper, config.privileges, config.seccomp, leaves)
     container = Container(
         config=config,
@@ -122,9 +122,27 @@ def _assemble(config: InitConfig, nursery: trio.Nursery, stack: ExitStack) -> Co
         terminals=TerminalFactory(_optional_folder("/dev/pts", stack)),
         devnull=os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC),
         grace=config.grace,
+        events=events,
+        logs=Logs.of(config.logs, nursery),
     )
     stack.callback(os.close, container.devnull)
+    container.execs.on_begin = events.exec_begun
+    container.execs.on_end = events.exec_ended
     return container
+
+
+def _orphan_hook(
+    config: InitConfig, events: Events, leaves: Leaves | None
+) -> Callable[[int, ExitStatus], None]:
+    tell = log.warning if config.warn_orphans else log.debug
+
+    def reaped(pid: int, status: ExitStatus) -> None:
+        tell("orphan reaped", pid=pid, status=status)
+        events.orphan_reaped(pid, status)
+        if leaves is not None:
+            leaves.look_again()
+
+    return reaped
 
 
 def _folder(path: str, stack: ExitStack) -> int:
@@ -161,6 +179,8 @@ async def _take_signals(
 def _react(container: Container, number: int) -> None:
     main = container.main
     running = main is not None and main.status is None
+    if number != signal.SIGCHLD:
+        container.events.tell("signal", details={"signal": name_of(number)})
     match reaction(number, has_main=running):
         case Reaction.REAP:
             container.reaper.reap()
@@ -181,8 +201,10 @@ async def _start_main(container: Container, ready: ReadyChannel) -> None:
     if config.adopted is not None:
         # Recorded before the reaper first looks: nothing was awaited since it was made.
         container.main = container.reaper.adopt(config.adopted)
+        container.tell_started()
     if config.adopted is not None or not config.command:
         container.state = "running"
+        container.events.tell("ready")
         ready.ready()
         return
     with _main_stdio(container) as (stdio, master):
@@ -190,6 +212,8 @@ async def _start_main(container: Container, ready: ReadyChannel) -> None:
         container.main = await container.spawner.spawn(command)
         container.state = "running"
         log.info("started", pid=container.main.pid, argv=config.command)
+        container.tell_started()
+        container.events.tell("ready")
         ready.ready(master)
 
 
@@ -211,8 +235,10 @@ def _main_stdio(container: Container) -> Iterator[tuple[tuple[int, int, int], in
             stdin, stdout, stderr = (_or_null(container, each) for each in config.stdio)
             yield (stdin, stdout, stderr), None
         else:
-            null = container.devnull
-            yield (null, null, null), None
+            stdout, stderr = container.logs.pipes(MAIN)
+            stack.callback(os.close, stdout)
+            stack.callback(os.close, stderr)
+            yield (container.devnull, stdout, stderr), None
 
 
 def _or_null(container: Container, descriptor: int | None) -> int:
@@ -227,7 +253,9 @@ async def _until_end(container: Container) -> ExitStatus:
     container.state = "stopping"
     deadline = trio.current_time() + container.grace
     await _end_main(container, deadline)
-    await end_everything(container.reaper, container.table, deadline, container.hurry)
+    await end_everything(
+        container.reaper, container.table, deadline, container.hurry, container.tell_stage
+    )
     status = container.main.status if container.main is not None else None
     log.info("ended", status=status)
     return status or ExitStatus(code=0)
@@ -246,6 +274,7 @@ async def _end_main(container: Container, deadline: float) -> None:
     """Ask the command first, alone: it knows best how to end what it has started."""
     main = container.main
     if main is not None and main.status is None:
+        container.tell_stage("main")
         os.kill(main.pid, signal.SIGTERM)
         with trio.move_on_at(deadline):
             await first_of(main.wait, container.hurry.wait)

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from pyinit.errors import UsageError
 from pyinit.spec.limits import Limits
+from pyinit.spec.logs import LogSpec
 from pyinit.spec.network import BridgeNetwork, HostEntry, Network, NoNetwork, Publish
 from pyinit.spec.privileges import Privileges
 
@@ -106,6 +107,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cgroups: bool = True
     sysctls: dict[str, str] = {}
     control: str | None = None
+    log: LogSpec = LogSpec()
     grace: Seconds = 10.0
     remove: bool = False
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import trio
@@ -113,8 +115,7 @@ class ContainerMethods:
     async def wait(self, request: Request, _call: Nothing) -> None:
         await self._container.over.wait()
         assert self._container.status is not None
-        # The end of PID 1 does not wait for a client that reads slowly.
-        with trio.CancelScope(shield=True), trio.move_on_after(1):
+        with end_waits():
             await request.reply(WaitReply(self._container.status))
 
     async def freeze(self, request: Request, _call: Nothing) -> None:
@@ -124,6 +125,13 @@ class ContainerMethods:
     async def thaw(self, request: Request, _call: Nothing) -> None:
         await self._container.thaw()
         await request.reply()
+
+
+@contextmanager
+def end_waits() -> Iterator[None]:
+    """The end of PID 1 waits for this last answer, but not for a client that reads slowly."""
+    with trio.CancelScope(shield=True), trio.move_on_after(1):
+        yield
 
 
 def signal_number(text: str) -> int:
