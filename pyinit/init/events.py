@@ -1,12 +1,15 @@
 """What has happened in the container, numbered, for whoever asks and whenever.
 
-An event costs its maker a tuple in a list; what it says is put together when it is read.
+An event costs its maker a tuple in a list; most of what it says is put together when it
+is read.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -33,41 +36,60 @@ class Events:
 
     def __init__(self, size: int = KEPT) -> None:
         self.ring: EventRing[Entry] = EventRing(size)
+        # Spawning threads tell of what they started.
+        self._lock = threading.Lock()
+        self._token = trio.lowlevel.current_trio_token()
         self._news = trio.Event()
         self._awaited = False
         self._orphans: list[tuple[int, ExitStatus]] = []
         self._orphan_count = 0
+        # Execs whose begin was told, and those whose end came first.
         self._begun: set[str] = set()
+        self._ended: set[str] = set()
 
     def tell(
         self, kind: str, subject: str = "", details: Details | Callable[[], Details] = NOTHING
     ) -> None:
-        """Something has happened. Never blocks."""
+        """Something has happened. Never blocks; from any thread."""
+        with self._lock:
+            self._keep(kind, subject, details)
+
+    def _keep(self, kind: str, subject: str, details: Details | Callable[[], Details]) -> None:
         self.ring.append((time.time(), kind, subject, details))
         if self._awaited:
             self._awaited = False
-            self._news.set()
-            self._news = trio.Event()
+            self._token.run_sync_soon(self._wake)
 
-    async def news(self) -> None:
-        """Return when something has happened."""
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    async def news(self, last: int) -> None:
+        """Return when something has happened since the event with the number `last`."""
         self._awaited = True
-        await self._news.wait()
+        if self.ring.last == last:
+            await self._news.wait()
 
     # Execs.
 
     def exec_begun(self, exec_: Exec) -> None:
-        """Once, whether its begin or its end is heard of first."""
-        if exec_.id not in self._begun and exec_.status is None:
+        """The command runs. From any thread: its end may be told of first."""
+        with self._lock:
+            if exec_.id in self._ended:
+                self._ended.remove(exec_.id)
+                return
             self._begun.add(exec_.id)
-            self.tell("exec-begun", exec_.id, lambda: _begin_of(exec_))
+            self._keep("exec-begun", exec_.id, _begin_of(exec_))
 
     def exec_ended(self, exec_: Exec) -> None:
-        if exec_.id in self._begun:
-            self._begun.remove(exec_.id)
-        else:
-            self.tell("exec-begun", exec_.id, lambda: _begin_of(exec_))
-        self.tell("exec-ended", exec_.id, lambda: _end_of(exec_))
+        """The command has ended; what is told is always the begin, then the end."""
+        with self._lock:
+            if exec_.id in self._begun:
+                self._begun.remove(exec_.id)
+            else:
+                self._ended.add(exec_.id)
+                self._keep("exec-begun", exec_.id, _begin_of(exec_))
+            self._keep("exec-ended", exec_.id, _end_of(exec_))
 
     # Orphans.
 
@@ -77,27 +99,37 @@ class Events:
         if len(self._orphans) < NAMED:
             self._orphans.append((pid, status))
         if self._orphan_count == 1:
-            token = trio.lowlevel.current_trio_token()
-            token.run_sync_soon(self._tell_orphans, idempotent=True)
+            self._token.run_sync_soon(self._tell_orphans, idempotent=True)
 
     def _tell_orphans(self) -> None:
         orphans, count = self._orphans, self._orphan_count
         self._orphans, self._orphan_count = [], 0
-        self.tell("orphans-reaped", "", lambda: _orphans(orphans, count))
+        self.tell("orphans-reaped", "", partial(_orphans, orphans, count))
 
 
-def _begin_of(exec_: Exec) -> Details:
-    user = exec_.command.user
-    return {
-        "argv": shortened(exec_.command.argv),
-        "user": user.name or str(user.uid),
-        "pid": exec_.child.pid,
-        "peer_uid": exec_.peer_uid,
-    }
+def _begin_of(exec_: Exec) -> Callable[[], Details]:
+    """Of values alone: the history is not to keep ended execs in memory."""
+    user, argv = exec_.command.user, shortened(exec_.command.argv)
+    return partial(_begin, argv, user.name or user.uid, exec_.child.pid, exec_.peer_uid)
 
 
-def shortened(argv: Sequence[str]) -> list[str]:
+def _begin(argv: Sequence[str], user: str | int, pid: int, peer_uid: int | None) -> Details:
+    return {"argv": argv, "user": str(user), "pid": pid, "peer_uid": peer_uid}
+
+
+def _end_of(exec_: Exec) -> Callable[[], Details]:
+    seconds = (exec_.ended or exec_.started) - exec_.started
+    return partial(_end, exec_.status, exec_.timed_out, seconds)
+
+
+def _end(status: ExitStatus | None, timed_out: bool, seconds: float) -> Details:
+    return {**ended(status), "timed_out": timed_out, "seconds": round(seconds, 3)}
+
+
+def shortened(argv: Sequence[str]) -> Sequence[str]:
     """A command's words, or so many of them as tell what it is."""
+    if len(argv) < LONGEST_COMMAND // 2 and sum(map(len, argv)) <= LONGEST_COMMAND:
+        return argv
     words: list[str] = []
     left = LONGEST_COMMAND
     for word in argv:
@@ -107,11 +139,6 @@ def shortened(argv: Sequence[str]) -> list[str]:
         words.append(word if len(word) <= left else word[:left] + "…")
         left -= len(word) + 1
     return words
-
-
-def _end_of(exec_: Exec) -> Details:
-    seconds = round((exec_.ended or exec_.started) - exec_.started, 3)
-    return {**ended(exec_.status), "timed_out": exec_.timed_out, "seconds": seconds}
 
 
 def ended(status: ExitStatus | None) -> dict[str, Any]:

@@ -173,6 +173,7 @@ class ExecTable:
         self._ended: OrderedDict[str, Exec] = OrderedDict()
         self._budget = Budget()
         self._numbers = itertools.count(1)
+        # Called in the thread that has spawned the command.
         self.on_begin: Callable[[Exec], None] | None = None
         self.on_end: Callable[[Exec], None] | None = None
 
@@ -215,13 +216,12 @@ class ExecTable:
 
     def _started(self, exec_: Exec) -> Callable[[], None]:
         hook = self.on_begin
-        token = trio.lowlevel.current_trio_token()
 
         def started() -> None:
             exec_.close_given()
             exec_.write_begun()
             if hook is not None:
-                token.run_sync_soon(hook, exec_)
+                hook(exec_)
 
         return started
 

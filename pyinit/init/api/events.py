@@ -68,7 +68,7 @@ class EventMethods:
             if reply.events:
                 await request.reply(reply, continues=True)
             if whole:
-                await container.events.news()
+                await container.events.news(position)
 
     def _read(self, position: int) -> EventsReply:
         ring = self._container.events.ring
