@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 py := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run-venv demo test packages lint bench test-vm docs pins clean
+.PHONY: help venv run-venv demo test packages lint coverage bench test-vm docs pins clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -26,7 +26,10 @@ lint: venv ## ruff and mypy
 	$(py) -m ruff format --check .
 	$(py) -m mypy
 
-test: venv packages lint ## lint, then all tests (PYTEST_ARGS picks some)
+coverage: venv ## the pure parts, with every branch covered or a failure
+	$(py) -m pytest -q --cov --cov-report=term $(addprefix tests/unit/,varlink spec init container network)
+
+test: venv packages lint coverage ## lint, coverage, then all tests (PYTEST_ARGS picks some)
 	$(py) -m pytest $(PYTEST_ARGS)
 
 packages: ## as root: install the Debian packages that tests need

@@ -7,7 +7,7 @@ signal that can have one gets one, and that before anything is reported ready.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum, auto
 
 from pyinit.init.forwarding import HANDLED
@@ -18,7 +18,6 @@ SIGRTMAX = signal.SIGRTMAX.value
 # What runtimes send to say "end": docker and podman TERM, a terminal INT, LXC SIGPWR,
 # systemd-nspawn SIGRTMIN+3 (halt) and SIGRTMIN+4 (power off).
 SHUTDOWN = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGPWR, SIGRTMIN + 3, SIGRTMIN + 4})
-IGNORED_WHEN_IDLE = frozenset({signal.SIGPIPE, signal.SIGWINCH, signal.SIGURG, signal.SIGCONT})
 
 
 class Reaction(Enum):
@@ -56,9 +55,8 @@ class EarlySignals:
 
     def __init__(self, numbers: Iterable[int] = HANDLED) -> None:
         self.pending: list[int] = []
-        self._before: dict[int, Callable[..., object] | int | None] = {}
         for number in numbers:
-            self._before[number] = signal.signal(number, self._remember)
+            signal.signal(number, self._remember)
 
     def _remember(self, number: int, _frame: object) -> None:
         self.pending.append(number)

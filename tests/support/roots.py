@@ -20,6 +20,8 @@ from tests.support import probe
 
 SERVICES = ("apache2", "postgresql", "procps", "curl")
 
+MOUNTED_OVER = ("hosts", "hostname", "resolv.conf")
+
 # Nobody reads manuals in there, and a root that is lost is built again.
 DPKG_OPTIONS = (
     "path-exclude=/usr/share/doc/*",
@@ -44,7 +46,7 @@ def busybox_root() -> Path:
     """A root with one static program, busybox, and links to it: no libc, no Python, no shell
     but its own. Needs Debian's busybox-static, not root."""
     probe.require_package("busybox-static")
-    return built("busybox", "1", make_busybox_root)
+    return built("busybox", "2", make_busybox_root)
 
 
 @functools.cache
@@ -103,6 +105,9 @@ def make_busybox_root(root: Path) -> None:
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
     )
     (root / "etc" / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
+    # What a container mounts its own over; where they are missing it would make them.
+    for name in MOUNTED_OVER:
+        (root / "etc" / name).touch()
 
 
 def make_debian_root(root: Path) -> None:

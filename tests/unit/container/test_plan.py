@@ -1,0 +1,84 @@
+"""The mount plan as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyinit.container.plan import describe, device_numbers, planned_mounts
+from pyinit.spec.container import ContainerSpec, Root, Tmpfs, Volume
+from pyinit.spec.network import HostNetwork
+
+FOLDER = Path("/run/pyinit/name")
+
+
+def lines(spec: ContainerSpec) -> list[str]:
+    return describe(planned_mounts(spec, FOLDER)).splitlines()
+
+
+def test_default() -> None:
+    plan = lines(ContainerSpec(name="name"))
+    assert plan[:2] == [
+        "mount proc at /proc (nosuid,nodev,noexec)",
+        "mount sysfs at /sys (ro,nosuid,nodev,noexec)",
+    ]
+    assert "device 1:3 at /dev/null" in plan
+    assert "link /dev/ptmx to pts/ptmx" in plan
+    assert "bind /run/pyinit/name/hosts at /etc/hosts" in plan
+    assert "mask /proc/kcore" in plan
+    assert "read-only /proc/sys" in plan
+    assert "read-only /" not in plan
+
+
+def test_order_of_parents_and_what_is_below() -> None:
+    plan = lines(ContainerSpec(name="name"))
+    assert plan.index("link /dev/fd to /proc/self/fd") > plan.index(
+        next(line for line in plan if line.startswith("mount tmpfs at /dev "))
+    )
+    assert next(i for i, line in enumerate(plan) if "at /dev/pts" in line) > next(
+        i for i, line in enumerate(plan) if "at /dev (" in line
+    )
+
+
+def test_outer_volumes_come_first() -> None:
+    spec = ContainerSpec(
+        name="name",
+        volumes=(
+            Volume(source="/srv/inner", target="/data/inner", read_only=True),
+            Volume(source="/srv", target="/data"),
+        ),
+        tmpfs=(Tmpfs(target="/data/inner/cache", size=4096, executable=False, read_only=True),),
+    )
+    plan = lines(spec)
+    wanted = [
+        "rbind /srv at /data (nosuid,nodev)",
+        "rbind /srv/inner at /data/inner (ro,nosuid,nodev)",
+        "mount tmpfs at /data/inner/cache (mode=1777,size=4096,ro,nosuid,nodev,noexec)",
+    ]
+    assert [line for line in plan if line in wanted] == wanted
+
+
+def test_a_volume_takes_the_place_of_our_own_file() -> None:
+    spec = ContainerSpec(name="name", volumes=(Volume(source="/srv/hosts", target="/etc/hosts"),))
+    plan = lines(spec)
+    assert [line for line in plan if line.endswith("/etc/hosts (nosuid,nodev)")]
+    assert "bind /run/pyinit/name/hosts at /etc/hosts" not in plan
+
+
+def test_host_network_shows_the_hosts_sysfs() -> None:
+    plan = lines(ContainerSpec(name="name", network=HostNetwork()))
+    assert "rbind /sys at /sys (ro,nosuid,nodev,noexec)" in plan
+
+
+def test_privileged_hides_nothing_and_read_only_comes_last() -> None:
+    spec = ContainerSpec(name="name", privileged=True, root=Root(read_only=True))
+    plan = lines(spec)
+    assert not [line for line in plan if line.startswith("mask")]
+    assert plan[-1] == "read-only /"
+
+
+def test_device_numbers() -> None:
+    assert device_numbers("tty") == (5, 0)
+    with pytest.raises(KeyError):
+        device_numbers("sda")
