@@ -12,6 +12,7 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "control")]
 
+from pyinit_ctl import dial as dial_verb  # noqa: E402
 from pyinit_ctl.cli import VERBS, root  # noqa: E402
 from pyinit_ctl.exec_help import ABOUT  # noqa: E402
 from pyinit_ctl.exec_options import OPTIONS, USAGE  # noqa: E402
@@ -37,7 +38,8 @@ Failures are one line on standard error and exit status 125.
 def page() -> str:
     """The whole page."""
     verbs = [line for verb in VERBS for line in _verb(verb)]
-    return "\n".join([HEAD, *_exec(), *verbs]).rstrip() + "\n"
+    dial = ["## dial", "", "```", dial_verb.USAGE, "```", "", dial_verb.ABOUT]
+    return "\n".join([HEAD, *_exec(), *verbs, *dial]).rstrip() + "\n"
 
 
 def _exec() -> Iterator[str]:

@@ -18,6 +18,10 @@ def main() -> int:
         from pyinit_ctl.exec_fast import main as exec_main
 
         leave(exec_main(words[1:]))
+    if words and words[0] == "dial":
+        from pyinit_ctl.dial import main as dial_main
+
+        leave(dial_main(words[1:]))
     from pyinit_ctl.cli import main as cli_main
 
     return cli_main(words)

@@ -33,18 +33,22 @@ VERBS = {
     "call": "Call a method of the control protocol.",
 }
 
-EXEC_HELP = "Run a command in a container."
+# The verbs that never load click when called as `pyinit-ctl VERB`: what they do, and where.
+QUICK = {
+    "exec": ("Run a command in a container.", "pyinit_ctl.exec_fast"),
+    "dial": ("Join standard input and output to a control socket.", "pyinit_ctl.dial"),
+}
 
 
 class Verbs(click.Group):
     """A group that knows its verbs' names and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["exec", *VERBS]
+        return [*QUICK, *VERBS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "exec":
-            return _exec
+        if cmd_name in QUICK:
+            return _quick(cmd_name, *QUICK[cmd_name])
         if cmd_name not in VERBS:
             return None
         command = import_module(f"pyinit_ctl.verbs.{cmd_name.replace('-', '_')}").command
@@ -53,23 +57,22 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, from the table: none is imported for it."""
-        rows = [("exec", EXEC_HELP), *VERBS.items()]
+        quick = [(name, about) for name, (about, _) in QUICK.items()]
+        rows = [*quick[:1], *VERBS.items(), *quick[1:]]
         with formatter.section("Verbs"):
             formatter.write_dl(rows)
 
 
-@click.command(
-    "exec",
-    help=EXEC_HELP,
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def _exec(words: tuple[str, ...]) -> None:
-    # Reached through options of the group only: `pyinit-ctl exec` never loads click.
-    from pyinit_ctl.exec_fast import main as exec_main
+def _quick(name: str, about: str, run: str) -> click.Command:
+    """A verb that is parsed without click; reached here through options of the group only."""
 
-    sys.exit(exec_main(words))
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def call(words: tuple[str, ...]) -> None:
+        sys.exit(import_module(run).main(words))
+
+    settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+    make = click.command(name, help=about, add_help_option=False, context_settings=settings)
+    return make(call)
 
 
 @click.group(

@@ -47,6 +47,10 @@ def main(words: Sequence[str]) -> int:
 def run(options: ExecOptions) -> int:
     """Carry out a parsed command line. Returns the exit status; raises PyinitError."""
     command = options.command()
+    if (host := options.value("host")) is not None:
+        from pyinit_ctl.exec_remote import run_remote
+
+        return run_remote(host, options, command)
     target = registry.resolve(options.target)
     with Link(registry.connect(target)) as link:
         if options.flag("detach"):

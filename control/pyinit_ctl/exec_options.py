@@ -33,6 +33,7 @@ OPTIONS = (
     Option("", "no-new-privs", FLAG, "", "let the command gain no privileges (prctl(2))"),
     Option("", "ulimit", LIST, "NAME=SOFT[:HARD]", "set a resource limit (setrlimit(2))"),
     Option("", "umask", VALUE, "MODE", "file mode mask, in octal"),
+    Option("H", "host", VALUE, "[USER@]HOST", "reach the target on another machine by ssh"),
     Option("", "help", FLAG, "", "show this and exit"),
 )
 

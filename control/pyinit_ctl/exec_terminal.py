@@ -64,7 +64,7 @@ def join(link: Link, target: Target, started: Reply, keys: bytes, interactive: b
     except Detached:
         return _detach(target, exec_id)
     except Signalled as signalled:
-        return _die_of(signalled.number)
+        return die_of(signalled.number)
     finally:
         os.close(master)
     close_all(exited.fds)
@@ -96,7 +96,8 @@ def _detach(target: Target, exec_id: str) -> int:
     return 0
 
 
-def _die_of(number: int) -> int:
+def die_of(number: int) -> int:
+    """End as the signal would have ended us."""
     _signal.signal(number, _signal.SIG_DFL)
     os.kill(os.getpid(), number)
     return 128 + number  # where the signal is blocked

@@ -87,7 +87,7 @@ class RawTerminal:
         for number in _ENDING:
             if _signal.getsignal(number) != _signal.SIG_IGN:
                 self._handle(number, _raise_signalled)
-        self._handle(_signal.SIGWINCH, self._resized)
+        self._handle(_signal.SIGWINCH, self.resized)
         self._handle(_signal.SIGCONT, self._continued)
         try:
             self._continued()
@@ -118,9 +118,10 @@ class RawTerminal:
     def _continued(self, *_: object) -> None:
         if self._before is not None and self._descriptor is not None:
             _set_attributes(self._descriptor, raw(self._before))
-        self._resized()
+        self.resized()
 
-    def _resized(self, *_: object) -> None:
+    def resized(self, *_: object) -> None:
+        """Make the command's terminal as large as ours: TIOCSWINSZ on the master."""
         try:
             termios.tcsetwinsize(self._master, size_of(0, 1, 2))
         except termios.error:

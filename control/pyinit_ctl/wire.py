@@ -58,6 +58,7 @@ class Link:
         parameters: Mapping[str, Any],
         *,
         more: bool = False,
+        upgrade: bool = False,
         fds: Sequence[int] = (),
     ) -> None:
         """Make a call; a `method` without a dot is one of io.pyinit.Control.
@@ -65,7 +66,9 @@ class Link:
         Raises UsageError for what can't be sent, ConnectionLost.
         """
         name = method if "." in method else f"{INTERFACE}.{method}"
-        message = self._client.call(name, dict(parameters), more=more, fds=len(fds))
+        message = self._client.call(
+            name, dict(parameters), more=more, upgrade=upgrade, fds=len(fds)
+        )
         try:
             scm.send(self._socket, message, fds)
         except OSError as error:
@@ -102,6 +105,10 @@ class Link:
         except ProtocolError:
             scm.close_all(self._client.take_fds())
             raise
+
+    def upgraded(self) -> tuple[_socket.socket, bytes]:
+        """After the reply to an upgrade: the socket, and what was read behind that reply."""
+        return self._socket, self._client.take_rest()
 
     def call(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """A call with one reply and no descriptors either way: the reply's parameters."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import select
 import signal
 import socket
@@ -21,7 +22,7 @@ from typing import Any, Self
 
 from pyinit.errors import ProtocolError
 from pyinit.spec.signals import parse_signal
-from pyinit.varlink import lean_json, scm
+from pyinit.varlink import lean_json, scm, stream
 from pyinit.varlink.connection import Server
 from pyinit.varlink.envelope import Call
 
@@ -130,6 +131,7 @@ class ToyServer:
             "WaitExec": self.wait_exec,
             "ListExecs": self.list_execs,
             "DetachExec": self.detach_exec,
+            "ExecStream": self.exec_stream,
         }
         self._listener = socket.socket(socket.AF_UNIX)
         self.conversations: list[Conversation] = []
@@ -230,6 +232,31 @@ class ToyServer:
         for fd in fds:
             os.close(fd)
 
+    def exec_stream(self, conversation: Conversation, call: Call) -> None:
+        """The command over one byte stream: threads that copy into and out of frames."""
+        if call.parameters["command"]["argv"][0] == "no-such-command":
+            conversation.error(
+                "CommandNotFound", {"command": "no-such-command", "reason": "not found"}
+            )
+            return
+        names = ["stdout", "stderr", *(["stdin"] if call.parameters.get("stdin") else [])]
+        pipes = {name: os.pipe() for name in names}
+        sides = {name: pair if name != "stdin" else pair[::-1] for name, pair in pipes.items()}
+        call.fds = tuple(theirs for _, theirs in sides.values())
+        call.parameters |= {name: index for index, name in enumerate(sides)}
+        process, master = start(call)
+        close_fds(call)
+        running = Exec(f"e{len(self.execs) + 1}", process, call)
+        self.execs[running.id] = running
+        conversation.reply({"id": running.id, "pid": process.pid})
+        ours = {name: mine for name, (mine, _) in sides.items()}
+        if master >= 0:
+            for descriptor in ours.values():
+                os.close(descriptor)
+            ours = {"stdout": master, "stdin": os.dup(master)}
+        StreamRelay(conversation, running, ours).run()
+        raise Gone
+
     def _watch(self, conversation: Conversation, running: Exec) -> None:
         """Answer when it has ended; end it when the client goes away."""
         while not running.ended.is_set():
@@ -267,6 +294,79 @@ class ToyServer:
     def detach_exec(self, conversation: Conversation, call: Call) -> None:
         self.execs[call.parameters["id"]].detached = True
         conversation.reply()
+
+
+class StreamRelay:
+    """The server's side of an exec over one byte stream."""
+
+    def __init__(self, conversation: Conversation, running: Exec, ours: dict[str, int]) -> None:
+        self.conversation = conversation
+        self.running = running
+        self.ours = ours
+        self.frames = stream.ServerStream()
+        self.sending = threading.Lock()
+        self.input: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        threading.Thread(target=self._read_client, daemon=True).start()
+        threading.Thread(target=self._write_input, daemon=True).start()
+        kinds = [("stdout", stream.STDOUT), ("stderr", stream.STDERR)]
+        readers = [
+            threading.Thread(target=self._read_output, args=[self.ours[name], kind], daemon=True)
+            for name, kind in kinds
+            if name in self.ours
+        ]
+        for reader in readers:
+            reader.start()
+        self.running.ended.wait()
+        for reader in readers:
+            reader.join(1)
+        end = {"status": self.running.status(), "timed_out": self.running.timed_out}
+        self._send(stream.encode(stream.EXIT, lean_json.dumps(end)))
+
+    def _send(self, data: bytes) -> None:
+        with self.sending, contextlib.suppress(Gone):  # _read_client ends the command then
+            self.conversation.send(data)
+
+    def _read_output(self, descriptor: int, kind: int) -> None:
+        data = b"x"
+        while data:
+            try:
+                data = os.read(descriptor, 1 << 16)
+            except OSError:
+                data = b""
+            self._send(stream.encode(kind, data))
+        os.close(descriptor)
+
+    def _read_client(self) -> None:
+        with contextlib.suppress(OSError):
+            data = self.conversation.server.take_rest() or self.conversation.socket.recv(1 << 16)
+            while data:
+                for kind, payload in self.frames.feed(data):
+                    self._take(kind, payload)
+                data = self.conversation.socket.recv(1 << 16)
+        self.input.put(b"")
+        if not self.running.detached:
+            self.running.signal(signal.SIGKILL)
+
+    def _take(self, kind: int, payload: bytes) -> None:
+        if kind == stream.SIGNAL:
+            self.running.signal(parse_signal(stream.decode_signal(payload)))
+        elif kind == stream.RESIZE:
+            termios.tcsetwinsize(self.ours["stdin"], stream.decode_size(payload))
+        else:
+            self.input.put(payload)
+
+    def _write_input(self) -> None:
+        """A thread of its own, so that a command that reads nothing holds up no signal."""
+        while payload := self.input.get():
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self.ours["stdin"], payload)
+            self._send(self.frames.grant(len(payload)))
+        if "stdin" in self.ours and os.isatty(self.ours["stdin"]):
+            os.write(self.ours["stdin"], b"\x04")
+        elif "stdin" in self.ours:
+            os.close(self.ours["stdin"])
 
 
 def close_fds(call: Call) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pyinit.varlink.envelope import Call
 from pyinit_ctl import records
-from pyinit_ctl.cli import VERBS
+from pyinit_ctl.cli import QUICK, VERBS
 from tests.support.ctl import ctl, environment, start
 from tests.support.toy_server import (
     Conversation,
@@ -276,8 +276,9 @@ def test_help_of_each_verb(run_dir: Path, verb: str) -> None:
 
 def test_help_and_version(run_dir: Path) -> None:
     done = ctl(run_dir, "--help")
-    assert all(verb.encode() in done.stdout for verb in ["exec", *VERBS])
+    assert all(verb.encode() in done.stdout for verb in [*QUICK, *VERBS])
     assert b"pyinit-ctl" in ctl(run_dir, "--version").stdout
+    assert b"pyinit-ctl dial" in ctl(run_dir, "--", "dial", "--help").stdout
 
 
 @pytest.mark.parametrize(
