@@ -37,11 +37,11 @@ class Description(Struct, frozen=True):
     command: tuple[str, ...]
     started: float
     uptime: float
-    main_pid: int | None
     execs: int
     services: int
     cgroup: str
     pid: int
+    main_pid: int | None = None
 
 
 class DescribeReply(Struct, frozen=True):
