@@ -190,6 +190,7 @@ class Reaper:
             self._left_one = False
             return (0, 0) if found is None else os.waitpid(found.si_pid, os.WNOHANG)
         except ChildProcessError:
+            self._left_one = False
             if not self._spawning:
                 self._alone.set()
             return 0, 0

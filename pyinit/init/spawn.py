@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +52,6 @@ class _Job:
     on_start: Callable[[], None] | None
 
 
-_Jobs = queue.SimpleQueue[_Job | threading.Barrier]
 _Spawn = Callable[[Command, int | None], int]
 
 
@@ -75,25 +75,29 @@ class Spawner:
         self._forks = always_forks(privileges) or (
             leaves is not None and leaves.unified and not KNOWS_CGROUPS
         )
-        self._usual: _Jobs = queue.SimpleQueue()
-        self._rare: _Jobs = queue.SimpleQueue()
-        self._limited_threads = 0 if self._forks else THREADS
-        for _ in range(self._limited_threads):
-            self._start(self._usual, self._in_limited_thread, limited=True)
-        self._start(self._rare, self._fork, limited=False)
+        self._usual = [
+            self._start(self._in_limited_thread, limited=True)
+            for _ in range(0 if self._forks else THREADS)
+        ]
+        self._rare = [self._start(self._fork, limited=False)]
 
-    def _start(self, jobs: _Jobs, spawn: _Spawn, *, limited: bool) -> None:
+    def _start(self, spawn: _Spawn, *, limited: bool) -> _Worker:
         worker = _Worker(self._reaper, self._leaves, spawn)
 
         def work() -> None:
-            unshare(CLONE_FS)
-            worker.settle()
-            if limited:
-                limit_thread(self._privileges, self._seccomp)
-            while True:
-                worker.do(jobs.get())
+            # Signals are the main thread's: it sleeps in epoll, and they should end that.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                unshare(CLONE_FS)
+                if limited:
+                    limit_thread(self._privileges, self._seccomp)
+                worker.prepare()
+            except (PyinitError, OSError) as error:
+                worker.unfit = error
+            worker.work()
 
         threading.Thread(target=work, name="spawn", daemon=True).start()
+        return worker
 
     def begin(
         self, command: Command, child: Child, on_start: Callable[[], None] | None = None
@@ -105,8 +109,8 @@ class Spawner:
         OSError (no process, memory or descriptor to be had).
         """
         self._reaper.spawn_begins(child)
-        jobs = self._rare if self._needs_fork(command) else self._usual
-        jobs.put(_Job(command, child, on_start))
+        workers = self._rare if self._needs_fork(command) else self._usual
+        min(workers, key=_Worker.waiting).give(_Job(command, child, on_start))
 
     async def spawn(self, command: Command) -> Child:
         """Start the command. Raises what `begin` says; cancelled, the child runs all the same."""
@@ -123,13 +127,10 @@ class Spawner:
     async def settled(self) -> None:
         """Return once each thread has left the cgroup of the last command it started."""
         token = trio.lowlevel.current_trio_token()
-        for jobs, threads in ((self._usual, self._limited_threads), (self._rare, 1)):
-            if threads:
-                met = trio.Event()
-                barrier = threading.Barrier(threads, partial(token.run_sync_soon, met.set))
-                for _ in range(threads):
-                    jobs.put(barrier)
-                await met.wait()
+        for worker in (*self._usual, *self._rare):
+            passed = trio.Event()
+            worker.give(partial(token.run_sync_soon, passed.set))
+            await passed.wait()
 
     def _in_limited_thread(self, command: Command, cgroup: int | None) -> int:
         return spawn_in_thread(command, self._privileges.ambient_mask(), cgroup)
@@ -140,26 +141,51 @@ class Spawner:
 
 
 class _Worker:
-    """What a spawning thread does with a job."""
+    """A spawning thread: its jobs, in a queue of its own, and what it does with them.
+
+    A queue that several threads wait at wakes more of them than it has work for.
+    """
 
     def __init__(self, reaper: Reaper, leaves: Leaves | None, spawn: _Spawn) -> None:
+        self._jobs: queue.SimpleQueue[_Job | Callable[[], None]] = queue.SimpleQueue()
+        self._done = 0
+        self._given = 0
         self._reaper = reaper
         self._leaves = leaves
         self._spawn = spawn
         self._leaf: Leaf | None = None
+        self.unfit: Exception | None = None
 
-    def settle(self) -> None:
-        """Once, in the thread: become payload as far as a thread can."""
+    def prepare(self) -> None:
+        """In the thread, before all else: become payload as far as a thread can."""
         if self._leaves is not None:
             self._leaves.enter_payload()
             self._leaf = self._leaves.prepare()
 
-    def do(self, job: _Job | threading.Barrier) -> None:
-        if isinstance(job, threading.Barrier):
-            job.wait()
-            return
+    def waiting(self) -> int:
+        """How many jobs it has still to do."""
+        return self._given - self._done
+
+    def give(self, job: _Job | Callable[[], None]) -> None:
+        """On the main thread: a command to start, or something to call."""
+        self._given += 1
+        self._jobs.put(job)
+
+    def work(self) -> None:
+        """In the thread, for ever."""
+        while True:
+            job = self._jobs.get()
+            if isinstance(job, _Job):
+                self._do(job)
+            else:
+                job()
+            self._done += 1
+
+    def _do(self, job: _Job) -> None:
         child = job.child
         try:
+            if self.unfit is not None:
+                raise self.unfit.with_traceback(None)
             if self._leaves is not None and self._leaf is None:
                 self._leaf = self._leaves.prepare()
             pid = self._spawn(job.command, self._leaf.clone_into if self._leaf else None)

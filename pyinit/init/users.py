@@ -86,6 +86,8 @@ class UserDatabase:
 
     def __init__(self, root: int) -> None:
         self._root = root
+        # Below the root of this very process no path leads out of it.
+        self._is_own_root = os.path.samestat(os.fstat(root), os.stat("/"))
         self._stamps = (_ABSENT, _ABSENT)
         self._found: dict[str, User] = {}
 
@@ -96,13 +98,21 @@ class UserDatabase:
         replaces the user's own, and the supplementary ones too.
         Raises UsageError.
         """
-        passwd, group = _stamp(self._root, PASSWD), _stamp(self._root, GROUP)
+        passwd, group = self._stamp(PASSWD), self._stamp(GROUP)
         if (passwd, group) != self._stamps or len(self._found) >= _MAX_CACHED:
             self._stamps = (passwd, group)
             self._found.clear()
         if wanted not in self._found:
             self._found[wanted] = self._search(wanted)
         return self._found[wanted]
+
+    def _stamp(self, path: str) -> _Stamp:
+        if not self._is_own_root:
+            return _stamp(self._root, path)
+        try:
+            return _stamp_from(os.stat(path, dir_fd=self._root))
+        except OSError:
+            return _ABSENT
 
     def _search(self, wanted: str) -> User:
         name, colon, group = wanted.partition(":")
@@ -210,7 +220,10 @@ def _stamp(root: int, path: str) -> _Stamp:
 
 
 def _stamp_of(descriptor: int) -> _Stamp:
-    status = os.fstat(descriptor)
+    return _stamp_from(os.fstat(descriptor))
+
+
+def _stamp_from(status: os.stat_result) -> _Stamp:
     if not stat.S_ISREG(status.st_mode):
         return _ABSENT
     return (

@@ -202,6 +202,8 @@ def privileges_of(base: Privileges, call: CommandCall) -> Privileges | None:
 
     Raises UsageError.
     """
+    if not (call.cap_add or call.cap_drop or call.rlimits) and call.no_new_privs is None:
+        return None
     changed = change_capabilities(base, call.cap_add or (), call.cap_drop or ())
     changed = change_no_new_privs(changed, call.no_new_privs)
     if call.rlimits:
