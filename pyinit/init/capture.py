@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -24,9 +25,11 @@ class Capture:
         self.truncated = False
         self._progress = trio.Event()
         self._open_outputs = 2
-        stdin, self._stdin = os.pipe2(os.O_CLOEXEC)
-        self._stdout, stdout = os.pipe2(os.O_CLOEXEC)
-        self._stderr, stderr = os.pipe2(os.O_CLOEXEC)
+        with ExitStack() as undo:
+            stdin, self._stdin = _pipe(undo)
+            self._stdout, stdout = _pipe(undo)
+            self._stderr, stderr = _pipe(undo)
+            undo.pop_all()
         self.child_side = (stdin, stdout, stderr)
         self._ours = {self._stdin, self._stdout, self._stderr}
         self._theirs = set(self.child_side)
@@ -95,3 +98,10 @@ class Capture:
                 await self._progress.wait()
             if scope.cancelled_caught:
                 return
+
+
+def _pipe(undo: ExitStack) -> tuple[int, int]:
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    undo.callback(os.close, reading)
+    undo.callback(os.close, writing)
+    return reading, writing

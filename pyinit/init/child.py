@@ -12,7 +12,7 @@ import termios
 from collections.abc import Callable
 
 from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
-from pyinit.init.command import Command, find_program
+from pyinit.init.command import Command, enter_folder, find_program
 from pyinit.init.wear import apply_in_child
 from pyinit.linux.clone import fork_into
 from pyinit.linux.process import close_range
@@ -109,7 +109,7 @@ def _prepare(command: Command, told: int) -> None:
         if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.chdir(command.workdir)
+    enter_folder(command.workdir)
     os.umask(command.umask)
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from pyinit.errors import CommandNotExecutable, CommandNotFound
+from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
 from pyinit.init.users import User
 from pyinit.spec.privileges import Privileges
 
@@ -32,6 +32,17 @@ class Command:
 
     def encoded_environment(self) -> list[bytes]:
         return [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]
+
+
+def enter_folder(path: str) -> None:
+    """chdir, and make sure that we are below the root: see getcwd(2), "(unreachable)"."""
+    try:
+        os.chdir(path)
+        inside = os.getcwd().startswith("/")
+    except OSError as error:
+        raise UsageError(f"workdir {path!r}: {error.strerror}") from None
+    if not inside:
+        raise UsageError(f"workdir {path!r} is outside the container's root")
 
 
 def find_program(name: str, path: str) -> str:

@@ -19,16 +19,21 @@ CHUNK = 65536
 
 
 class Sink:
-    """A pipe, FIFO or socket of a client, whose descriptor this owns."""
+    """A pipe, FIFO or socket of a client, whose descriptor this owns. Raises OSError."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._unread = False
         self._socket: socket.socket | None = None
         self._pipe: tuple[int, int] | None = None
-        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-            self._socket = socket.socket(fileno=os.dup(descriptor))
-        else:
-            self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                self._socket = socket.socket(fileno=os.dup(descriptor))
+            else:
+                self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            os.close(descriptor)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -45,10 +50,16 @@ class Sink:
             os.close(descriptor)
 
     async def send(self, data: bytes) -> None:
-        """Write all of it, as fast as it is read. Raises OSError: EPIPE when nobody reads."""
+        """Write all of it, as fast as it is read; nothing any more once nobody reads.
+
+        Raises OSError.
+        """
         view = memoryview(data)
-        for begin in range(0, len(view), CHUNK):
-            await self._send_chunk(view[begin : begin + CHUNK])
+        try:
+            for begin in range(0, 0 if self._unread else len(view), CHUNK):
+                await self._send_chunk(view[begin : begin + CHUNK])
+        except (BrokenPipeError, ConnectionResetError):
+            self._unread = True
 
     async def _send_chunk(self, chunk: memoryview) -> None:
         left = len(chunk)

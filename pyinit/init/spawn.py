@@ -28,9 +28,9 @@ from functools import partial
 
 import trio
 
-from pyinit.errors import PyinitError, UsageError
+from pyinit.errors import PyinitError
 from pyinit.init.child import fork_child
-from pyinit.init.command import Command, execution_error, find_program
+from pyinit.init.command import Command, enter_folder, execution_error, find_program
 from pyinit.init.leaves import Leaf, Leaves
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.wear import become, become_init, limit_thread
@@ -246,14 +246,3 @@ def spawn_in_thread(command: Command, ambient: int = 0, cgroup: int | None = Non
     finally:
         become_init()
         os.chdir("/")
-
-
-def enter_folder(path: str) -> None:
-    """chdir, and make sure that we are below the root: see getcwd(2), "(unreachable)"."""
-    try:
-        os.chdir(path)
-        inside = os.getcwd().startswith("/")
-    except OSError as error:
-        raise UsageError(f"workdir {path!r}: {error.strerror}") from None
-    if not inside:
-        raise UsageError(f"workdir {path!r} is outside the container's root")

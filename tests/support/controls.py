@@ -6,7 +6,8 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,14 @@ from pyinit.varlink.envelope import Reply
 
 PATIENCE_S = 20.0
 INTERFACE = "io.pyinit.Control"
+
+
+def until(reached: Callable[[], object]) -> None:
+    """Return once it holds, for what nobody tells: it is asked again and again, up to a limit."""
+    limit = time.monotonic() + PATIENCE_S
+    while not reached():
+        assert time.monotonic() < limit, "not in time"
+        time.sleep(0.01)
 
 
 class Caller:
@@ -65,6 +74,14 @@ class Caller:
     def fail(self, method: str, fds: Sequence[int] = (), **parameters: Any) -> tuple[str, Any]:
         """The name and the parameters of the error that answers the call."""
         self.send(method, parameters, fds)
+        return self._failure()
+
+    def fail_more(self, method: str, **parameters: Any) -> tuple[str, Any]:
+        """The same for a call that says `more`."""
+        self.send(method, parameters, more=True)
+        return self._failure()
+
+    def _failure(self) -> tuple[str, Any]:
         reply = self.receive()
         assert reply.error is not None, reply.parameters
         return reply.error.rpartition(".")[2], reply.parameters

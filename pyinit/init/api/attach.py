@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import trio
 
@@ -128,9 +128,7 @@ async def _copy(exec_: Exec, output: KeptOutput, sinks: dict[int, Sink]) -> int:
             dropped += piece.begin - position
             position = piece.end
             if piece.stream in sinks:
-                # Whoever reads no more still wants to know how it ends.
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    await sinks[piece.stream].send(piece.data)
+                await sinks[piece.stream].send(piece.data)
             await trio.lowlevel.checkpoint()
         if output.has_ended or not await _more_comes(exec_, output, position):
             return dropped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ def init(
 ) -> Iterator[Init]:
     probe.require_root()
     folder = tmp_path_factory.mktemp("run")
-    with running(folder, "exec-tests", cgroups=request.param == "leaf") as one:
+    with running(folder, f"exec-tests-{os.getpid()}", cgroups=request.param == "leaf") as one:
         yield one
 
 

@@ -1,0 +1,234 @@
+"""What goes wrong around an exec: each is told, and PID 1 goes on."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.support.controls import Caller, Init, until
+
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("leaks_nothing")]
+
+MANY = 500
+
+
+@pytest.mark.parametrize(
+    ("command", "error", "reason"),
+    [
+        ({"argv": ["nonesuch"]}, "CommandNotFound", "not found in PATH"),
+        ({"argv": ["/nonesuch"]}, "CommandNotFound", "no such file"),
+        ({"argv": ["/etc/passwd"]}, "CommandNotExecutable", "chmod"),
+        ({"argv": ["/etc"]}, "CommandNotExecutable", "folder"),
+        ({"argv": [""]}, "CommandNotFound", "empty"),
+        ({"argv": ["true", "x" * 200_000]}, "CommandNotExecutable", "too long"),
+        ({"argv": ["a\0b"]}, "InvalidArgument", "NUL"),
+        ({"argv": []}, "InvalidParameter", None),
+        ({"argv": ["true"], "workdir": "/nonesuch"}, "InvalidArgument", "/nonesuch"),
+        ({"argv": ["true"], "workdir": "tmp"}, "InvalidArgument", "does not start"),
+        ({"argv": ["true"], "user": "nobody-here"}, "InvalidArgument", "nobody-here"),
+        ({"argv": ["true"], "timeout": -1}, "InvalidParameter", None),
+        ({"argv": ["true"], "cap_add": ["FLY"]}, "InvalidArgument", "FLY"),
+        ({"argv": ["true"], "rlimits": {"legs": {"soft": 1}}}, "InvalidArgument", "legs"),
+        ({"argv": ["true"], "umask": 4096}, "InvalidParameter", None),
+    ],
+)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_bad_commands(
+    caller: Caller, command: dict[str, Any], error: str, reason: str | None, terminal: bool
+) -> None:
+    more = {"terminal": {"rows": 1, "columns": 1}} if terminal else {}
+    name, parameters = caller.fail("Exec", command=command, **more)
+    assert name == error
+    if reason is not None:
+        assert reason in parameters["reason"]
+    assert caller.call("Describe")["container"]["execs"] == 0
+
+
+def test_a_folder_that_has_gone(caller: Caller) -> None:
+    """PID 1's own folder is the root, and stays that."""
+    caller.run("mkdir", "/tmp/gone")
+    done = caller.run("sh", "-c", "rmdir /tmp/gone; pwd; /bin/true", workdir="/tmp/gone")
+    assert done["status"] == {"code": 0}
+    assert caller.fail("Run", command={"argv": ["true"], "workdir": "/tmp/gone"})[0] == (
+        "InvalidArgument"
+    )
+    assert caller.run("pwd")["stdout"] == "/\n"
+
+
+@pytest.fixture
+def few_descriptors(init: Init) -> Iterator[None]:
+    """PID 1 can open no more than three."""
+    pid = init.container.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 3, before[1]))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_no_descriptor_left(init: Init, caller: Caller, few_descriptors: None) -> None:
+    name, parameters = caller.fail("Run", command={"argv": ["true"]})
+    assert (name, parameters["errno"]) == ("Exhausted", 24)
+    with init.caller() as other:
+        assert other.call("Describe")["container"]["execs"] == 0
+
+
+def test_no_process_left(init: Init, caller: Caller) -> None:
+    """For a user other than root it is the user's own number that counts (setrlimit(2))."""
+    limit = {"nproc": {"soft": 0, "hard": 0}}
+    command = {"argv": ["sh", "-c", "true | true"], "user": "nobody", "rlimits": limit}
+    assert caller.call("Run", command=command)["status"] != {"code": 0}
+    assert caller.run("true", user="nobody")["status"] == {"code": 0}
+
+
+def test_paused(init: Init, caller: Caller) -> None:
+    if not init.leaves():
+        assert caller.fail("Freeze")[0] == "Unsupported"
+        return
+    with init.caller() as other:
+        other.send("Exec", {"command": {"argv": ["sleep", "600"], "grace": 0}}, more=True)
+        pid = other.receive().parameters["pid"]
+        caller.call("Freeze")
+        for method in ("Exec", "Run"):
+            name, parameters = caller.fail(method, command={"argv": ["true"]})
+            assert name == "Unsupported"
+            assert "unpause" in parameters["reason"]
+        assert pid in [each["pid"] for each in caller.call("ListProcesses")["processes"]]
+        assert caller.call("Stats")["stats"]["processes"] >= 1
+        assert caller.call("Describe")["container"]["state"] == "paused"
+        caller.call("Thaw")
+        assert caller.run("echo", "on")["stdout"] == "on\n"
+    until(lambda: caller.call("Describe")["container"]["execs"] == 0)
+
+
+def test_a_lost_client_ends_its_exec_while_paused(init: Init, caller: Caller) -> None:
+    if not init.leaves():
+        return
+    with init.caller() as other:
+        other.send("Exec", {"command": {"argv": ["sleep", "600"], "grace": 0.1}}, more=True)
+        pid = other.receive().parameters["pid"]
+        caller.call("Freeze")
+    until(lambda: pid not in [each["pid"] for each in caller.call("ListProcesses")["processes"]])
+    caller.call("Thaw")
+
+
+@pytest.mark.parametrize("moment", [1, 30, 90, 150])
+def test_a_client_killed_at_any_moment(init: Init, caller: Caller, moment: int) -> None:
+    """Half a message, or a whole one, and then nothing."""
+    with init.caller() as other:
+        other.socket.send(
+            b'{"method":"io.pyinit.Control.Exec","parameters":{"command":{"argv":["sleep","600"],'
+            b'"grace":0}},"more":true}\0'[:moment]
+        )
+    until(lambda: caller.call("Describe")["container"]["execs"] == 0)
+
+
+def test_many_execs_leave_nothing(init: Init) -> None:
+    """One in ten is cut off; the fixture counts what is left."""
+
+    def some(count: int) -> None:
+        with init.caller() as caller:
+            for number in range(count):
+                if number % 10 == 0:
+                    with init.caller() as lost:
+                        lost.send("Exec", {"command": {"argv": ["sleep", "600"], "grace": 0}})
+                done = caller.call("Exec", command={"argv": ["sh", "-c", f"exit {number % 200}"]})
+                assert done["status"] == {"code": number % 200}
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(some, [MANY // 4] * 4))
+
+
+@pytest.mark.slow
+def test_ten_thousand_execs_leave_nothing(init: Init) -> None:
+    for _ in range(10_000 // MANY):
+        test_many_execs_leave_nothing(init)
+
+
+def test_very_many_at_once(init: Init, caller: Caller) -> None:
+    count = 300
+    with ExitStack() as stack:
+        for _ in range(count):
+            client = stack.enter_context(init.caller())
+            client.send("Exec", {"command": {"argv": ["sleep", "600"], "grace": 0}}, more=True)
+            assert client.receive().parameters["event"] == "started"
+        assert caller.call("Describe")["container"]["execs"] == count
+        if init.leaves():
+            assert len(init.leaves()) >= count
+    until(lambda: caller.call("Describe")["container"]["execs"] == 0)
+
+
+def test_bytes_pass_by_pid_1(init: Init, caller: Caller) -> None:
+    """Neither its memory nor its CPU time grow with what runs through a pipe."""
+    reading, writing = os.pipe()
+    size = 2 << 30
+    memory, ticks = init.resident(), init.ticks()
+    command = {"argv": ["head", "-c", str(size), "/dev/zero"]}
+    caller.send("Exec", {"command": command, "stdout": 0}, [writing], more=True)
+    os.close(writing)
+    caller.receive()
+    total = 0
+    while data := os.read(reading, 1 << 20):
+        total += len(data)
+    os.close(reading)
+    assert total == size
+    assert caller.receive().parameters["status"] == {"code": 0}
+    assert init.ticks() - ticks <= 5
+    assert init.resident() - memory < 4 << 20
+
+
+def test_input_ends_and_output_is_whole(caller: Caller) -> None:
+    (stdin, feed), (reading, writing) = os.pipe(), os.pipe()
+    caller.send(
+        "Exec", {"command": {"argv": ["cat"]}, "stdin": 0, "stdout": 1}, [stdin, writing], more=True
+    )
+    os.close(stdin)
+    os.close(writing)
+    caller.receive()
+    content = bytes(range(256)) * 100
+    os.write(feed, content)
+    os.close(feed)
+    text = b""
+    while data := os.read(reading, 1 << 16):
+        text += data
+    os.close(reading)
+    assert text == content
+    assert caller.receive().parameters["status"] == {"code": 0}
+
+
+def test_one_descriptor_for_both_outputs(caller: Caller) -> None:
+    reading, writing = os.pipe()
+    command = {"argv": ["sh", "-c", "echo out; echo err >&2"]}
+    caller.send("Exec", {"command": command, "stdout": 0, "stderr": 0}, [writing])
+    os.close(writing)
+    assert caller.receive().parameters["status"] == {"code": 0}
+    assert os.read(reading, 100) == b"out\nerr\n"
+    os.close(reading)
+
+
+def test_a_file_is_refused(caller: Caller) -> None:
+    with open("/dev/null", "rb") as file:
+        name, parameters = caller.fail(
+            "Exec", fds=[file.fileno()], command={"argv": ["true"]}, stdout=0
+        )
+    assert (name, parameters["field"]) == ("InvalidArgument", "stdout")
+    assert caller.fail("Exec", command={"argv": ["true"]}, stdin=3)[0] == "InvalidArgument"
+
+
+def test_privileges_of_one_exec(caller: Caller) -> None:
+    script = "grep -E 'CapBnd|NoNewPrivs' /proc/self/status; ulimit -n; umask"
+    command = {
+        "cap_drop": ["ALL"],
+        "cap_add": ["CHOWN"],
+        "rlimits": {"nofile": {"soft": 64, "hard": 65}},
+        "umask": 0o77,
+    }
+    out = caller.run("bash", "-c", script, **command)["stdout"].split()
+    assert out == ["CapBnd:", f"{1:016x}", "NoNewPrivs:", "1", "64", "0077"]
+    assert caller.run("bash", "-c", "umask")["stdout"] == "0022\n"
