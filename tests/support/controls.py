@@ -115,8 +115,10 @@ class Init:
 
     def leaves(self) -> list[str]:
         """The cgroups of its commands, on v1 those that wait for one included."""
-        found = Path("/sys/fs/cgroup/freezer").glob(f"**/pyinit/{self.container.name}/payload/*/")
-        return sorted(path.name for path in found)
+        for folder, below, _ in os.walk("/sys/fs/cgroup/freezer"):
+            if folder.endswith(f"/pyinit/{self.container.name}/payload"):
+                return sorted(below)
+        return []
 
     def ticks(self) -> int:
         """CPU time of PID 1 so far, in clock ticks (proc_pid_stat(5))."""
