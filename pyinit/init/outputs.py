@@ -147,7 +147,7 @@ class KeptOutput:
     async def _drain(self, descriptor: int, stream: int, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                while data := await _read(descriptor):
+                while data := await read_some(descriptor):
                     self.ring.append(stream, data)
                     self._changed()
         finally:
@@ -183,7 +183,7 @@ class KeptOutput:
         self._budget.leave(self.ring)
 
 
-async def _read(descriptor: int) -> bytes:
+async def read_some(descriptor: int) -> bytes:
     """What comes next; nothing at the end. A pty says EIO once no process has it open."""
     while True:
         try:

@@ -96,7 +96,7 @@ class Request:
 
     async def raw_stream(self) -> RawStream:
         """The connection as plain bytes, after the answer to an `upgrade` call."""
-        return self._connection.raw_stream()
+        return await self._connection.raw_stream()
 
 
 Handler = Callable[[Request, Any], Awaitable[None]]
@@ -131,6 +131,10 @@ class RawStream:
                 os.close(descriptor)
             return data
 
+    async def hung_up(self) -> None:
+        """Return once the other side takes nothing more, either."""
+        await wait_for_hang_up(self._socket)
+
     async def send_all(self, data: bytes) -> None:
         """Write everything. Raises OSError when the other side is gone."""
         await send_all(self._socket, data)
@@ -144,19 +148,27 @@ class Connection:
         self._methods = methods
         self._codec = Server(typed)
         self._input = trio.Event()
-        self._upgraded = trio.Event()
+        self._reading = trio.CancelScope()
+        self._read_over = trio.Event()
         self.peer = peer_of(sock)
 
     async def run(self) -> None:
         """Serve until the client goes away or breaks the rules."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read, nursery.cancel_scope)
+                nursery.start_soon(self._read_calls, nursery.cancel_scope)
                 await self._answer_calls()
                 nursery.cancel_scope.cancel()
         finally:
             for descriptor in self._codec.take_fds():
                 os.close(descriptor)
+
+    async def _read_calls(self, everything: trio.CancelScope) -> None:
+        try:
+            with self._reading:
+                await self._read(everything)
+        finally:
+            self._read_over.set()
 
     async def _read(self, everything: trio.CancelScope) -> None:
         while True:
@@ -227,7 +239,9 @@ class Connection:
     async def send_rest(self, data: bytes) -> None:
         await send_all(self._socket, data)
 
-    def raw_stream(self) -> RawStream:
+    async def raw_stream(self) -> RawStream:
+        self._reading.cancel()
+        await self._read_over.wait()
         return RawStream(self._socket, self._codec.take_rest())
 
 

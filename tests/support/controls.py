@@ -64,6 +64,10 @@ class Caller:
             self._client.feed(data, fds)
         return reply
 
+    def rest(self) -> bytes:
+        """After an upgrade: the raw bytes that came along with its answer."""
+        return self._client.take_rest()
+
     def call(self, method: str, fds: Sequence[int] = (), **parameters: Any) -> Any:
         """The parameters of the one answer; an error fails."""
         self.send(method, parameters, fds)

@@ -9,6 +9,7 @@ from pyinit.init.api.execs import ExecMethods
 from pyinit.init.api.introspection import ServiceMethods
 from pyinit.init.api.logs import LogMethods
 from pyinit.init.api.processes import ProcessMethods
+from pyinit.init.api.stream import StreamMethods
 from pyinit.init.container import Container
 from pyinit.init.server import Method
 
@@ -21,6 +22,7 @@ def all_methods(container: Container) -> dict[str, Method]:
         ContainerMethods(container).methods(),
         ExecMethods(container).methods(),
         AttachMethods(container).methods(),
+        StreamMethods(container).methods(),
         ProcessMethods(container).methods(),
         LogMethods(container).methods(),
         EventMethods(container).methods(),
