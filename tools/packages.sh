@@ -20,6 +20,8 @@ iproute2          # looks at the network as others see it (tests only, pyinit ne
 procps            # ps and pgrep as others see a container's processes
 strace            # counts wake-ups and system calls
 tmux              # a real terminal for exec -t
+less              # opens, is resized and quits in that terminal
+vim-tiny          # the same
 runc              # pyinit as the entrypoint of somebody else's container, in the test kernel
 systemd-container # the same
 lxc               # the same

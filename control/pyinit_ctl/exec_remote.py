@@ -12,7 +12,7 @@ from pyinit.varlink.stream import ClientStream
 from pyinit_ctl import remote
 from pyinit_ctl.exec_fast import print_line, say
 from pyinit_ctl.exec_options import ExecOptions
-from pyinit_ctl.exec_terminal import die_of, terminal_parameters
+from pyinit_ctl.exec_terminal import die_of, leave_line, terminal_parameters
 from pyinit_ctl.failures import failure
 from pyinit_ctl.forward import FORWARDED
 from pyinit_ctl.printable import printable
@@ -70,6 +70,7 @@ def _with_terminal(conversation: Conversation, interactive: bool) -> int:
 def _detach(host: str, target: str, exec_id: str) -> int:
     with remote.connect(host, target) as other:
         other.call("DetachExec", {"id": exec_id})
+    leave_line()
     say(f"detached from {exec_id} on {host}; `pyinit-ctl attach` there comes back to it")
     return 0
 

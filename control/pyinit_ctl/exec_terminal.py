@@ -92,8 +92,15 @@ def take_master(reply: Reply) -> int:
 def _detach(target: Target, exec_id: str) -> int:
     with Link(registry.connect(target)) as other:
         other.call("DetachExec", {"id": exec_id})
+    leave_line()
     say(f"detached from {exec_id}; `pyinit-ctl attach {target} {exec_id}` comes back to it")
     return 0
+
+
+def leave_line() -> None:
+    """What the command wrote last need not be a whole line: go to the next one."""
+    if os.isatty(2):
+        os.write(2, b"\n")
 
 
 def die_of(number: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ class Host:
 
     def run(self, *words: str, name: str | None = None) -> str:
         """A detached container: its name, once it can be attached to."""
-        name = name or f"t{next(_numbers)}"
+        name = name or f"t{os.getpid()}-{next(_numbers)}"
         self.made.append(name)
         assert self.ok("run", "--detach", "--name", name, *words) == f"{name}\n"
         return name
