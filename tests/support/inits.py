@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -68,7 +69,11 @@ class Running:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        # --kill-child ends the namespace with the process that made it.
+        # --kill-child ends the namespace with the process that made it, but not where PID 1
+        # has changed its user since (prctl(2), PR_SET_PDEATHSIG).
+        if self.process.poll() is None:
+            for pid in children(self.process.pid):
+                os.kill(pid, signal.SIGKILL)
         self.process.kill()
         self.process.communicate()
 
@@ -170,3 +175,29 @@ def handing_in(*descriptors: int) -> list[str]:
     """A prefix for a command, which then gets these as sd_listen_fds(3) has it."""
     words = [str(len(descriptors)), *map(str, descriptors)]
     return [sys.executable, "-S", "-c", HAND_IN, *words]
+
+
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+# The interpreter may lie in a home that others can't enter.
+READABLE = """
+folder={prefix}
+while [ "$folder" != / ]; do
+    parent=$(dirname "$folder")
+    case $(stat -c %a "$parent") in
+    *0)
+        mkdir -p {scratch}/prefix
+        mount --bind {prefix} {scratch}/prefix
+        mount -t tmpfs -o mode=755 none "$parent"
+        mkdir -p {prefix}
+        mount --bind {scratch}/prefix {prefix}
+        ;;
+    esac
+    folder=$parent
+done
+"""
+
+
+def readable(scratch: Path) -> str:
+    """Shell for `prepare`, after which everybody can run this interpreter."""
+    return READABLE.format(prefix=sys.base_prefix, scratch=scratch)

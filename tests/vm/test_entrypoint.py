@@ -7,6 +7,9 @@ the machine's own; what lies on mounts of its own is bound into it.
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.inits import PYINIT, TREE, Running, handing_in, listening
-from tests.support.varlink_call import run_output
+from tests.support import opt_pyinit
+from tests.support.inits import (
+    LIMIT_S,
+    PYINIT,
+    TREE,
+    Running,
+    environment,
+    handing_in,
+    listening,
+    until,
+)
+from tests.support.varlink_call import call, run_output
 
 pytestmark = [pytest.mark.vm, pytest.mark.package("runc", "systemd-container", "lxc")]
 
@@ -159,3 +172,53 @@ def test_lxc_with_a_folder(tmp_path: Path, root: Path) -> None:
         assert run_output(control / "c.sock", "id", "-u") == "0\n"
         running.finish()
         running.wait()  # lxc-start keeps the code to itself
+
+
+def example(name: str) -> str:
+    return (TREE / "examples" / name).read_text()
+
+
+def test_the_unit_for_nspawn(tmp_path: Path, root: Path) -> None:
+    """Its command line, with the socket and the NOTIFY_SOCKET that systemd would give."""
+    opt_pyinit.install(root)
+    (line,) = re.findall(r"^ExecStart=(.*)$", example("nspawn.service"), re.MULTILINE)
+    assert "ListenStream=" in example("nspawn.socket")
+    words = shlex.split(line)
+    place = words.index("--directory=/var/lib/machines/app")
+    # No /dev/console here; systemd would have the output in its journal.
+    binds = [f"--bind-ro={folder}" for folder in NEEDED]
+    words[place : place + 1] = [f"--directory={root}", "--console=pipe", *binds]
+    with (
+        listening(tmp_path / "c.sock") as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+    ):
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(LIMIT_S)
+        number = listener.fileno()
+        told = environment(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        with Running([*handing_in(number), *words], pass_fds=[number], env=told) as running:
+            while b"READY=1" not in manager.recv(4096):
+                pass
+            assert run_output(tmp_path / "c.sock", "sh", "-c", "echo $PPID") == "1\n"
+            running.process.terminate()
+            assert running.wait() == 0
+
+
+def test_the_configuration_for_lxc(tmp_path: Path, root: Path) -> None:
+    opt_pyinit.install(root)
+    control = tmp_path / "control"
+    config = tmp_path / "lxc.conf"
+    control.mkdir()
+    (tmp_path / "lxc").mkdir()
+    more = [
+        "lxc.apparmor.profile = unconfined",
+        *(f"lxc.mount.entry = {f} {f.relative_to('/')} none rbind,ro 0 0" for f in NEEDED),
+    ]
+    text = example("lxc.conf").replace("/run/app run", f"{control} run")
+    config.write_text("\n".join([text, *more]).replace("/var/lib/lxc/app/rootfs", str(root)))
+    place = ["-P", str(tmp_path / "lxc"), "-n", "app"]
+    with Running(["lxc-start", *place, "-f", str(config), "-F", "-C"]) as running:
+        until((control / "app.sock").exists)
+        assert call(control / "app.sock", "Describe")["container"]["hostname"] == "app"
+        subprocess.run(["lxc-stop", *place], check=True)
+        running.wait()

@@ -7,12 +7,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.inits import (
+    AS_NOBODY,
     LIMIT_S,
     PYINIT,
     TREE,
@@ -24,6 +24,7 @@ from tests.support.inits import (
     isolated,
     listening,
     print_signals,
+    readable,
     until,
 )
 from tests.support.varlink_call import call, run_output
@@ -153,20 +154,6 @@ def test_in_poor_surroundings(prepare: str, pyinit: tuple[str, ...], tmp_path: P
     assert exit_code(pyinit, "sh", "-c", "exit 6", prepare=f"{keep}\n{prepare}") == 6
 
 
-READABLE = """
-# The interpreter may lie in a home that others can't enter.
-home=$(stat -c %m / >/dev/null; d={prefix}; while [ "$d" != / ]; do p=$(dirname "$d"); \
-[ "$(stat -c %a "$p")" = 700 ] && echo "$p" && break; d=$p; done)
-if [ -n "$home" ]; then
-    mkdir -p {scratch}/prefix
-    mount --bind {prefix} {scratch}/prefix
-    mount -t tmpfs -o mode=755 none "$home"
-    mkdir -p {prefix}
-    mount --bind {scratch}/prefix {prefix}
-fi
-"""
-
-
 def test_as_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     scratch = tmp_path_factory.mktemp("user")
     for folder in (scratch, *list(scratch.parents)[:2]):
@@ -174,9 +161,8 @@ def test_as_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     control = scratch / "control"
     control.mkdir()
     os.chown(control, 65534, 65534)
-    prepare = READABLE.format(prefix=sys.base_prefix, scratch=scratch)
-    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    lean = (*user, *PYINIT)
+    prepare = readable(scratch)
+    lean = (*AS_NOBODY, *PYINIT)
     assert exit_code(lean, "sh", "-c", "exit $(id -u | cut -c1-2)", prepare=prepare) == 65
     path = control / "c.sock"
     with Running(
