@@ -5,6 +5,7 @@ same, and prefixes its lines with `child`.
 """
 
 import os
+import select
 import signal
 import sys
 
@@ -17,12 +18,20 @@ def main() -> None:
     prefix = ""
     if "child" in sys.argv[1:] and os.fork() == 0:
         prefix = "child "
+    # The C handler writes the number there, also when it comes just before the process waits.
+    seen, written = os.pipe2(os.O_NONBLOCK)
+    signal.set_wakeup_fd(written)
     for number in {*range(1, 32), *range(signal.SIGRTMIN, signal.SIGRTMAX + 1)}:
         if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTTOU):
-            signal.signal(number, lambda number, _frame: tell(f"{prefix}{number}"))
+            signal.signal(number, lambda _number, _frame: None)
     tell(f"{prefix}ready {os.getpid()}")
-    while os.read(0, 1):
-        pass
+    while True:
+        ready, _, _ = select.select([0, seen], [], [])
+        if seen in ready:
+            for number in os.read(seen, 64):
+                tell(f"{prefix}{number}")
+        elif not os.read(0, 1):
+            return
 
 
 main()
