@@ -20,6 +20,8 @@ VERBS = {
     "ls": "List containers.",
     "ps": "List the processes of a container.",
     "stats": "Show what a container uses.",
+    "logs": "Print what a container's commands wrote.",
+    "events": "Print what has happened in a container.",
     "stop": "End a container and wait for its end.",
     "kill": "Send a signal to a container's main command.",
     "wait": "Wait for the end of a container or an exec.",

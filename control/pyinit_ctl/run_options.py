@@ -13,6 +13,7 @@ from pyinit.errors import UsageError
 from pyinit.spec import limits as limit_options
 from pyinit.spec import network_options, privileges
 from pyinit.spec.container import ContainerSpec, Root, Tmpfs, Volume
+from pyinit.spec.logs import MOST, SMALLEST, LogSpec
 from pyinit.spec.privileges import Privileges
 from pyinit_ctl.exec_options import read_environment
 
@@ -46,6 +47,8 @@ OPTIONS: list[click.Parameter] = [
     _option("--workdir", "-w", metavar="DIR", help="working folder of the command"),
     _option("--user", "-u", metavar="USER[:GROUP]", help="run as this user, by name or number"),
     _option("--control", metavar="PATH", help="put the control socket here"),
+    _option("--log-size", metavar="SIZE", default="10m", help="how large a file of a log may get"),
+    _option("--log-count", type=int, metavar="N", default=5, help="how many files of a log stay"),
     _option("--stop-timeout", type=float, default=10.0, metavar="S", help="between TERM and KILL"),
     _option("--net", "--network", metavar="NET", default="none", help="none, host, bridge[:NAME]…"),
     _option("--publish", "-p", many=True, metavar="[IP:]PORT:PORT[/udp]", help="publish a port"),
@@ -90,6 +93,7 @@ def build_spec(name: str, words: Iterable[str], values: dict[str, Any]) -> Conta
         control=values["control"],
         grace=values["stop_timeout"],
         remove=values["remove"],
+        log=_log(values),
         root=_root(values),
         volumes=_each(read_volume, values["volume"]),
         tmpfs=_each(read_tmpfs, values["tmpfs"]),
@@ -105,6 +109,15 @@ def build_spec(name: str, words: Iterable[str], values: dict[str, Any]) -> Conta
         privileged=values["privileged"],
         sysctls=dict(_each(read_pair, values["sysctl"])),
     )
+
+
+def _log(values: dict[str, Any]) -> LogSpec:
+    size, count = limit_options.parse_size(values["log_size"]), values["log_count"]
+    if size < SMALLEST:
+        raise UsageError(f"bad log size {values['log_size']!r}: at least {SMALLEST >> 10}k")
+    if not 1 <= count <= MOST:
+        raise UsageError(f"bad log count {count}: between 1 and {MOST}")
+    return LogSpec(size=size, count=count)
 
 
 def _each(read: Callable[[str], T], texts: Iterable[str]) -> tuple[T, ...]:

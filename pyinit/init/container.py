@@ -87,6 +87,7 @@ class Container:
         self.status = status
         self.over.set()
         self.events.tell("ended", details=ended(status))
+        self.events.wake()
         self.logs.wake()
 
     async def freeze(self) -> None:

@@ -25,8 +25,9 @@ async def end_everything(
     """Return once no child of PID 1 is left.
 
     KILL comes at the `deadline` (trio's clock), which is a ceiling, or with `hurry`: a second
-    request to end.
+    request to end. `tell` hears of each stage: terminate, kill.
     """
+    tell("terminate")
     broadcast(table, signal.SIGTERM)
     # A stopped process acts on TERM only once it goes on.
     broadcast(table, signal.SIGCONT)

@@ -58,9 +58,10 @@ class Events:
         self.ring.append((time.time(), kind, subject, details))
         if self._awaited:
             self._awaited = False
-            self._token.run_sync_soon(self._wake)
+            self._token.run_sync_soon(self.wake)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Whoever waits for news looks again, in the loop's next turn."""
         self._news.set()
         self._news = trio.Event()
 

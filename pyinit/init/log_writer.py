@@ -19,9 +19,9 @@ from pyinit.spec.log_record import prefix
 # Bytes that wait for the thread, of one log and of all. A batch is taken whole.
 ONE, ALL = 1 << 20, 16 << 20
 # How long a command's output is left in its pipe when the queue of its log is full, in
-# seconds: a disk that does half a queue in this time (10 MB/s) loses nothing, and one that
-# does not costs lines, not time.
-PATIENCE = 0.05
+# seconds: a disk that does half a queue in this time (1 MB/s) loses nothing, also where there
+# is little CPU time to be had. One that does less costs lines, and no more than this.
+PATIENCE = 0.5
 
 # Takes a log's name and whole records; returns what could not be written, and why.
 Write = Callable[[str, bytes], tuple[bytes, str]]

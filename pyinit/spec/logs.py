@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 # A file holds at least some records of the greatest length.
 SMALLEST = 64 << 10
+MOST = 1000
 
 
 class LogSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,5 +18,5 @@ class LogSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     size: Annotated[int, Meta(ge=SMALLEST)] = 10 << 20
-    count: Annotated[int, Meta(ge=1, le=1000)] = 5
+    count: Annotated[int, Meta(ge=1, le=MOST)] = 5
     main: bool = False

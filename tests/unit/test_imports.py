@@ -43,8 +43,14 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     # The front door of the package names what it hands out on first use.
     "pyinit": ({"pyinit.container.launch", "pyinit.spec"}, set()),
     "pyinit_ctl": (
-        {"pyinit", "pyinit.errors", "pyinit.spec", "pyinit.varlink"},
+        {"pyinit", "pyinit.errors", "pyinit.spec", "pyinit.varlink", "pyinit_ctl.logs.source"},
         {"click", "msgspec", "outcome", "prometheus_client", "rich", "structlog", "trio"},
+    ),
+    # Files that grow are waited for by the kernel's own means.
+    "pyinit_ctl.logs.changes": (FOUNDATION, set()),
+    "pyinit_ctl.logs.source": (
+        {"pyinit", "pyinit.errors", "pyinit.spec", "pyinit_ctl", "pyinit_ctl.logs.changes"},
+        {"msgspec"},
     ),
     # The verbs that make, change or clear what belongs to the host.
     **{

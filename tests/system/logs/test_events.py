@@ -1,0 +1,78 @@
+"""Events of real containers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.support.containers import Host
+from tests.support.following import following
+
+pytestmark = pytest.mark.root
+
+
+def events(host: Host, name: str, *words: str) -> list[Any]:
+    return [json.loads(line) for line in host.ok("events", "--json", *words, name).splitlines()]
+
+
+def test_the_life_of_a_container(host: Host) -> None:
+    name = host.run("--", "sleep", "1000")
+    command = ["events", "-f", "--json", name]
+    with following(host, *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as follower:
+        assert follower.stdout is not None
+        output = follower.stdout.readline()  # it is connected
+        host.ctl("exec", name, "sh", "-c", "exit 3")
+        host.ok("kill", "--signal", "USR1", name)
+        rest, errors = follower.communicate(timeout=30)
+        output += rest
+        assert (follower.returncode, errors) == (0, b"")
+    found = [json.loads(line) for line in output.splitlines()]
+    assert [event["number"] for event in found] == list(range(1, len(found) + 1))
+    kinds = [event["kind"] for event in found]
+    assert kinds[:5] == ["started", "ready", "exec-begun", "exec-ended", "exited"]
+    assert kinds[-1] == "ended"
+    by_kind = {event["kind"]: event for event in found}
+    assert by_kind["started"]["details"]["argv"] == ["sleep", "1000"]
+    assert by_kind["exec-begun"]["details"]["argv"] == ["sh", "-c", "exit 3"]
+    assert by_kind["exec-ended"]["details"]["code"] == 3
+    assert by_kind["exec-ended"]["subject"] == by_kind["exec-begun"]["subject"]
+    assert by_kind["exited"]["details"] == {"signal": 10}
+
+
+def test_who_comes_back_gets_what_it_lacks(host: Host) -> None:
+    name = host.run()
+    seen = events(host, name)[-1]["number"]
+    host.inside(name, "true")
+    new = events(host, name, "--after", str(seen))
+    assert [event["number"] for event in new] == [seen + 1, seen + 2]
+    assert events(host, name, "--after", str(seen + 2)) == []
+    assert len(events(host, name, "--after", "1000000")) == seen + 2
+
+
+def test_shutdown_says_how_far_it_is(host: Host) -> None:
+    name = host.run("--", "sh", "-c", "trap '' TERM; while :; do sleep 1000; done")
+    with following(host, "events", "-f", "--json", name, stdout=subprocess.PIPE) as follower:
+        assert follower.stdout is not None
+        output = follower.stdout.readline()
+        host.ok("stop", "--timeout", "1", name)
+        output += follower.communicate(timeout=30)[0]
+    found = [json.loads(line) for line in output.splitlines()]
+    stages = [event["details"]["stage"] for event in found if event["kind"] == "shutdown"]
+    assert stages == ["asked", "main", "terminate", "kill"]
+
+
+def test_orphans_are_told_of(host: Host) -> None:
+    name = host.run()
+    host.inside(name, "sh", "-c", "(sleep 0.01 &) ; true")
+    follow = ["events", "-f", "--json", name]
+    with following(host, *follow, stdout=subprocess.PIPE) as follower:
+        assert follower.stdout is not None
+        for line in follower.stdout:
+            event = json.loads(line)
+            if event["kind"] == "orphans-reaped":
+                break
+    assert event["details"]["count"] == 1
+    assert event["details"]["orphans"][0]["code"] == 0
