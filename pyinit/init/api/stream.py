@@ -30,14 +30,14 @@ QUIET = 0.1
 END_OF_FILE = b"\x04"
 
 
-class StreamCall(Struct, frozen=True, forbid_unknown_fields=True):
+class ExecStreamCall(Struct, frozen=True, forbid_unknown_fields=True):
     command: CommandCall
     id: Identity | None = None
     stdin: bool | None = None
     terminal: TerminalCall | None = None
 
 
-class StreamReply(Struct, frozen=True):
+class ExecStreamReply(Struct, frozen=True):
     id: str
     pid: int
 
@@ -56,9 +56,9 @@ class StreamMethods:
         self._container = container
 
     def methods(self) -> dict[str, Method]:
-        return {"ExecStream": Method(StreamCall, self.exec_stream)}
+        return {"ExecStream": Method(ExecStreamCall, self.exec_stream)}
 
-    async def exec_stream(self, request: Request, call: StreamCall) -> None:
+    async def exec_stream(self, request: Request, call: ExecStreamCall) -> None:
         if not request.upgrade:
             raise InvalidArgument("upgrade", "call ExecStream with upgrade, to have the stream")
         require_room(self._container, call.id)
@@ -66,7 +66,7 @@ class StreamMethods:
             session = _begin(stack, self._container, request, call)
             with ending_with_connection(self._container, session.exec):
                 pid = await session.exec.child.started()
-                await request.reply(StreamReply(session.exec.id, pid))
+                await request.reply(ExecStreamReply(session.exec.id, pid))
                 await self._converse(session, await request.raw_stream())
 
     async def _converse(self, session: Session, raw: RawStream) -> None:
@@ -96,7 +96,9 @@ def flat(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
             yield each
 
 
-def _begin(stack: ExitStack, container: Container, request: Request, call: StreamCall) -> Session:
+def _begin(
+    stack: ExitStack, container: Container, request: Request, call: ExecStreamCall
+) -> Session:
     """Start the command with pipes of ours, or a terminal. Raises what that raises.
 
     `stack` closes what this side of them is.
@@ -118,7 +120,11 @@ def _begin(stack: ExitStack, container: Container, request: Request, call: Strea
 
 
 def _with_terminal(
-    stack: ExitStack, undo: ExitStack, container: Container, call: StreamCall, size: TerminalCall
+    stack: ExitStack,
+    undo: ExitStack,
+    container: Container,
+    call: ExecStreamCall,
+    size: TerminalCall,
 ) -> tuple[Session, int]:
     owner = user_of(container, call.command).uid
     master, slave = container.terminals.open(size.rows, size.columns, owner)
