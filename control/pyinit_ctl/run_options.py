@@ -15,6 +15,7 @@ from pyinit.spec import network_options, privileges
 from pyinit.spec.container import ContainerSpec, Root, Tmpfs, Volume
 from pyinit.spec.logs import MOST, SMALLEST, LogSpec
 from pyinit.spec.privileges import Privileges
+from pyinit.spec.services_file import load_services
 from pyinit_ctl.exec_options import read_environment
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ OPTIONS: list[click.Parameter] = [
     _option("--env-file", many=True, metavar="FILE", help="set the variables of a file"),
     _option("--workdir", "-w", metavar="DIR", help="working folder of the command"),
     _option("--user", "-u", metavar="USER[:GROUP]", help="run as this user, by name or number"),
+    _option("--services", metavar="PATH", help="supervise the services of a TOML file or folder"),
     _option("--control", metavar="PATH", help="put the control socket here"),
     _option("--log-size", metavar="SIZE", default="10m", help="how large a file of a log may get"),
     _option("--log-count", type=int, metavar="N", default=5, help="how many files of a log stay"),
@@ -85,6 +87,7 @@ def build_spec(name: str, words: Iterable[str], values: dict[str, Any]) -> Conta
     return ContainerSpec(
         name=name,
         command=tuple(words),
+        services=load_services(values["services"]) if values["services"] else {},
         hostname=values["hostname"],
         domainname=values["domainname"],
         environment=read_environment(values["env"], values["env_file"]),

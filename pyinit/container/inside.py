@@ -77,6 +77,7 @@ def _config(inside: Inside) -> InitConfig:
     return InitConfig(
         name=spec.name,
         command=spec.command,
+        services=spec.services,
         environment=spec.environment,
         workdir=spec.workdir,
         user=spec.user,

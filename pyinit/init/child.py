@@ -18,7 +18,8 @@ from pyinit.linux.clone import fork_into
 from pyinit.linux.process import close_range
 from pyinit.spec.privileges import Privileges
 
-_RESULT_FD = 3
+# What is moved out of the way goes here or higher.
+_HIGH = 10
 
 
 def fork_child(
@@ -70,19 +71,22 @@ def _become_command(
     command: Command, privileges: Privileges, seccomp: bytes | None, told: int
 ) -> None:
     try:
-        _prepare(command, told)
+        told = _place_descriptors(command, told)
+        _prepare(command)
         apply_in_child(privileges, command.user, seccomp)
         path = find_program(command.argv[0], command.environment.get("PATH", ""))
-        close_range(_RESULT_FD + 1)
+        close_range(told + 1)
         environment = dict(command.environment)
+        if command.listen_pid:
+            environment["LISTEN_PID"] = str(os.getpid())
         os.execve(path, command.argv, environment)  # noqa: S606
     except BaseException as error:  # every way out of here ends the process
-        _tell(error)
+        _tell(told, error)
     finally:
         os._exit(125)
 
 
-def _tell(error: BaseException) -> None:
+def _tell(told: int, error: BaseException) -> None:
     match error:
         case CommandNotFound():
             parts = ["found", "", error.command, error.reason]
@@ -92,17 +96,40 @@ def _tell(error: BaseException) -> None:
             parts = ["system", str(error.errno or 0), str(error.filename or ""), ""]
         case _:
             parts = ["usage", "", "", str(error)]
-    os.write(_RESULT_FD, "\0".join(parts).encode(errors="replace"))
+    os.write(told, "\0".join(parts).encode(errors="replace"))
 
 
-def _prepare(command: Command, told: int) -> None:
+def _place_descriptors(command: Command, told: int) -> int:
+    """Give the command its descriptors, and close what lies between. Returns where `told` is.
+
+    It is right above them, so that whatever lies higher can be closed in one go.
+    """
+    wanted = {**dict(enumerate(command.stdio)), **command.descriptors}
+    end = max(wanted) + 1
+    told = fcntl.fcntl(told, fcntl.F_DUPFD_CLOEXEC, max(_HIGH, end + 1))
+    high = {number: _above(source, end + 1) for number, source in wanted.items()}
+    for number in range(end):
+        if number in high:
+            os.dup2(high[number], number)
+        else:
+            _close(number)
+    return os.dup2(told, end, inheritable=False)
+
+
+def _above(descriptor: int, least: int) -> int:
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, max(_HIGH, least))
+
+
+def _close(descriptor: int) -> None:
+    try:
+        os.close(descriptor)
+    except OSError:
+        return  # it was not open
+
+
+def _prepare(command: Command) -> None:
     """All that needs the powers of init."""
     os.setsid()
-    stdio = _above(command.stdio)
-    report = fcntl.fcntl(told, fcntl.F_DUPFD_CLOEXEC, 10)
-    for target, source in enumerate(stdio):
-        os.dup2(source, target)
-    os.dup2(report, _RESULT_FD, inheritable=False)
     if command.terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     for number in range(1, signal.NSIG):
@@ -111,7 +138,3 @@ def _prepare(command: Command, told: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     enter_folder(command.workdir)
     os.umask(command.umask)
-
-
-def _above(stdio: tuple[int, int, int]) -> list[int]:
-    return [fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 10) for source in stdio]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
+from pyinit.init.leaves import Leaf
 from pyinit.init.users import User
+from pyinit.linux.cgroups import LegacyGroup
 from pyinit.spec.privileges import Privileges
 
 
@@ -18,7 +20,9 @@ class Command:
 
     `stdio` are the descriptors that become 0, 1 and 2. With `terminal` they are the slave
     of a pty, which becomes the controlling terminal. `privileges` is set where they differ
-    from the container's own.
+    from the container's own. `descriptors` maps further numbers that the command has to
+    descriptors here; with `listen_pid` it finds its own pid in LISTEN_PID (sd_listen_fds(3)).
+    `leaf` is a cgroup made for it beforehand, `places` are v1 groups that it shall be in too.
     """
 
     argv: tuple[str, ...]
@@ -29,6 +33,10 @@ class Command:
     terminal: bool = False
     privileges: Privileges | None = None
     umask: int = 0o022
+    descriptors: dict[int, int] = field(default_factory=dict)
+    listen_pid: bool = False
+    leaf: Leaf | None = None
+    places: tuple[LegacyGroup, ...] = ()
 
     def encoded_environment(self) -> list[bytes]:
         return [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]

@@ -8,6 +8,7 @@ from pyinit.init.forwarding import Forwarding
 from pyinit.linux.cgroups import PayloadGroups
 from pyinit.spec.container import TerminalSize
 from pyinit.spec.privileges import Privileges
+from pyinit.spec.service import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,9 @@ class InitConfig:
     process; `command` then only describes it. `forwarding` is how signals go on to it.
     `warn_orphans` logs each orphan that is reaped as a warning. `log_level` is error,
     warning, info or debug; `log_format` console, json, or auto: what suits the descriptor.
+
+    `services` are supervised. The command starts when they are up; an adopted one that waits
+    for that is told so by the closing of `gate`.
     """
 
     name: str
@@ -63,3 +67,5 @@ class InitConfig:
     warn_orphans: bool = False
     groups: PayloadGroups | None = None
     logs: LogConfig = field(default_factory=LogConfig)
+    services: Services = field(default_factory=dict)
+    gate: int | None = None

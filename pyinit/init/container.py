@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from pyinit.init.processes import ProcessTable
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
+from pyinit.init.supervisor import Supervisor
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase, login_environment
 from pyinit.spec.status import ExitStatus
@@ -27,7 +29,12 @@ from pyinit.spec.status import ExitStatus
 
 @dataclass(slots=True, kw_only=True)
 class Container:
-    """Parts and state. `state` is starting, running, paused or stopping."""
+    """Parts and state. `state` is starting, running, paused or stopping.
+
+    `failure` is the status for a command that could not be started.
+    `deadline` is when the present stage of the end is over that began at `stage_began`, and
+    `limit` when, by trio's clock, all that is to end is killed, whatever its own grace.
+    """
 
     config: InitConfig
     reaper: Reaper
@@ -46,7 +53,13 @@ class Container:
     state: str = "starting"
     main: Child | None = None
     status: ExitStatus | None = None
+    failure: ExitStatus | None = None
     grace: float = 0.0
+    limit: float = math.inf
+    deadline: float = math.inf
+    stage_began: float = 0.0
+    supervisor: Supervisor | None = None
+    services_over: trio.Event = field(default_factory=trio.Event)
     end_requested: trio.Event = field(default_factory=trio.Event)
     hurry: trio.Event = field(default_factory=trio.Event)
     over: trio.Event = field(default_factory=trio.Event)
@@ -63,6 +76,7 @@ class Container:
             return
         if grace is not None:
             self.grace = grace
+            self.limit = trio.current_time() + grace
         self.end_requested.set()
         self.tell_stage("asked")
 
@@ -89,6 +103,12 @@ class Container:
         self.events.tell("ended", details=ended(status))
         self.events.wake()
         self.logs.wake()
+
+    def begin_stage(self) -> float:
+        """The next part of the end begins: when those are killed that it asks to end."""
+        self.stage_began = trio.current_time()
+        self.deadline = min(self.stage_began + self.grace, self.limit)
+        return self.deadline
 
     async def freeze(self) -> None:
         """Stop everything but PID 1, until `thaw`. Raises Unsupported without a cgroup."""

@@ -34,7 +34,7 @@ def run(
     the container's root (mounts, pivot_root): it is called when everything is loaded, and
     after it nothing is imported any more, so leave with `os._exit`.
 
-    Of a ContainerSpec what concerns the life inside counts: name, command, environment,
+    Of a ContainerSpec what concerns the life inside counts: name, command, services, environment,
     workdir, user, grace and privileges. `stdio` are the main command's 0, 1 and 2, /dev/null
     where None; `terminal` asks for a pty in their place. `seccomp` is a compiled filter
     (BPF); a profile named by the spec is for `pyinit.launch`, which compiles it. `log` takes
@@ -66,6 +66,7 @@ def _config(
     return InitConfig(
         name=spec.name,
         command=spec.command,
+        services=spec.services,
         environment=spec.environment,
         workdir=spec.workdir,
         user=spec.user,

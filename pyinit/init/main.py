@@ -32,6 +32,7 @@ from pyinit.init.ready import ReadyChannel
 from pyinit.init.reaper import Reaper
 from pyinit.init.record import write_exit_record
 from pyinit.init.server import BACKLOG, serve
+from pyinit.init.services import end_services, make_supervisor, run_services, services_are_up
 from pyinit.init.signals import EarlySignals, Reaction, name_of, reaction
 from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
@@ -89,6 +90,7 @@ async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) ->
             signal.signal(signal.SIGCHLD, container.reaper.look_soon)
             stack.callback(signal.signal, signal.SIGCHLD, signal.SIG_DFL)
             nursery.start_soon(_take_signals, container, signals, early)
+            await _start_supervisor(container, nursery)
             for descriptor in config.listeners:
                 nursery.start_soon(serve, _listener(descriptor, stack), all_methods(container))
             await _start_main(container, ready)
@@ -128,6 +130,10 @@ def _assemble(config: InitConfig, nursery: trio.Nursery, stack: ExitStack) -> Co
     stack.callback(os.close, container.devnull)
     container.execs.on_begin = events.exec_begun
     container.execs.on_end = events.exec_ended
+    if config.adopted is not None:
+        # Recorded before the reaper first looks, which may be as soon as something is awaited.
+        container.main = reaper.adopt(config.adopted)
+        container.tell_started()
     return container
 
 
@@ -143,6 +149,12 @@ def _orphan_hook(
             leaves.look_again()
 
     return reaped
+
+
+async def _start_supervisor(container: Container, nursery: trio.Nursery) -> None:
+    container.supervisor = make_supervisor(container)
+    nursery.start_soon(run_services, container)
+    await container.supervisor.started.wait()
 
 
 def _folder(path: str, stack: ExitStack) -> int:
@@ -181,7 +193,8 @@ def _react(container: Container, number: int) -> None:
     running = main is not None and main.status is None
     if number != signal.SIGCHLD:
         container.events.tell("signal", details={"signal": name_of(number)})
-    match reaction(number, has_main=running):
+    has_services = container.supervisor is not None and bool(container.supervisor.services)
+    match reaction(number, has_main=running, has_services=has_services):
         case Reaction.REAP:
             container.reaper.reap()
         case Reaction.FORWARD:
@@ -198,23 +211,46 @@ def _react(container: Container, number: int) -> None:
 async def _start_main(container: Container, ready: ReadyChannel) -> None:
     """Start the command, where there is one, and tell that the container is there."""
     config = container.config
-    if config.adopted is not None:
-        # Recorded before the reaper first looks: nothing was awaited since it was made.
-        container.main = container.reaper.adopt(config.adopted)
-        container.tell_started()
     if config.adopted is not None or not config.command:
-        container.state = "running"
         container.events.tell("ready")
         ready.ready()
+        await _services_first(container)
         return
     with _main_stdio(container) as (stdio, master):
-        command = container.main_command(stdio, terminal=master is not None)
-        container.main = await container.spawner.spawn(command)
+        if config.services:
+            ready.ready(master)
+            if not await _services_first(container):
+                return
+        await _spawn_main(container, stdio, terminal=master is not None)
         container.state = "running"
-        log.info("started", pid=container.main.pid, argv=config.command)
-        container.tell_started()
         container.events.tell("ready")
         ready.ready(master)
+
+
+async def _services_first(container: Container) -> bool:
+    """Wait for the services, where there are any; whether the command is still to start."""
+    gate = container.config.gate
+    up = not container.config.services or await services_are_up(container)
+    if up:
+        container.state = "running"
+        if gate is not None:
+            os.close(gate)
+    return up
+
+
+async def _spawn_main(container: Container, stdio: tuple[int, int, int], *, terminal: bool) -> None:
+    command = container.main_command(stdio, terminal=terminal)
+    try:
+        container.main = await container.spawner.spawn(command)
+    except (PyinitError, OSError) as error:
+        if not container.config.services:
+            raise
+        log.error("the command did not start", reason=str(error))
+        container.failure = ExitStatus(code=getattr(error, "status", 125))
+        container.request_end()
+        return
+    log.info("started", pid=container.main.pid, argv=container.config.command)
+    container.tell_started()
 
 
 @contextmanager
@@ -248,26 +284,41 @@ def _or_null(container: Container, descriptor: int | None) -> int:
 async def _until_end(container: Container) -> ExitStatus:
     """Wait for the command's end or a request, then end everything that is left."""
     await _first_end(container)
+    services_first = container.services_over.is_set()
     if container.state == "paused":
         await container.thaw()  # what is frozen can't be ended
     container.state = "stopping"
-    deadline = trio.current_time() + container.grace
-    await _end_main(container, deadline)
+    await _end_main(container, container.begin_stage())
+    await end_services(container)
     await end_everything(
-        container.reaper, container.table, deadline, container.hurry, container.tell_stage
+        container.reaper,
+        container.table,
+        container.begin_stage(),
+        container.hurry,
+        container.tell_stage,
     )
-    status = container.main.status if container.main is not None else None
+    status = _final_status(container, services_first=services_first)
     log.info("ended", status=status)
-    return status or ExitStatus(code=0)
+    return status
+
+
+def _final_status(container: Container, *, services_first: bool) -> ExitStatus:
+    """What failed: the command, and where that did not, a service."""
+    assert container.supervisor is not None
+    services = ExitStatus(code=container.supervisor.exit_status)
+    if container.failure is not None:
+        return container.failure
+    main = container.main.status if container.main is not None else None
+    if main is None or services_first or main == ExitStatus(code=0):
+        return services
+    return main
 
 
 async def _first_end(container: Container) -> None:
-    """Return when the command has ended, or when the end of the container is asked for."""
+    """Return when the command or the services have ended, or when their end is asked for."""
+    waits = [container.end_requested.wait, container.services_over.wait]
     main = container.main
-    if main is None:
-        await container.end_requested.wait()
-    else:
-        await first_of(main.wait, container.end_requested.wait)
+    await first_of(*waits, *([] if main is None else [main.wait]))
 
 
 async def _end_main(container: Container, deadline: float) -> None:

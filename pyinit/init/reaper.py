@@ -153,6 +153,11 @@ class Reaper:
         child = self._children[pid] = Child(pid)
         return child
 
+    def forget(self, child: Child) -> None:
+        """Nobody waits for it any more; where it still is, it is an orphan like others."""
+        if self._children.get(child.pid) is child:
+            del self._children[child.pid]
+
     def reap(self) -> None:
         """Reap every child that has ended. Never blocks."""
         if self._spawning:

@@ -34,6 +34,7 @@ from pyinit.init.command import Command, enter_folder, execution_error, find_pro
 from pyinit.init.leaves import Leaf, Leaves
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.wear import become, become_init, limit_thread
+from pyinit.linux.cgroups import LegacyGroup
 from pyinit.linux.namespaces import CLONE_FS, unshare
 from pyinit.linux.spawn import KNOWS_CGROUPS, posix_spawn
 from pyinit.spec.privileges import SECCOMP_DEFAULT, Privileges
@@ -122,7 +123,9 @@ class Spawner:
 
     def _needs_fork(self, command: Command) -> bool:
         """Whether the child has to do something that posix_spawn can't do for it."""
-        return self._forks or command.terminal or command.privileges is not None
+        if self._forks or command.terminal or command.privileges is not None:
+            return True
+        return bool(command.descriptors)
 
     async def settled(self) -> None:
         """Return once each thread has left the cgroup of the last command it started."""
@@ -186,9 +189,8 @@ class _Worker:
         try:
             if self.unfit is not None:
                 raise self.unfit.with_traceback(None)
-            if self._leaves is not None and self._leaf is None:
-                self._leaf = self._leaves.prepare()
-            pid = self._spawn(job.command, self._leaf.clone_into if self._leaf else None)
+            leaf = self._enter_leaf(job.command)
+            pid = self._spawn(job.command, leaf.clone_into if leaf else None)
         except PyinitError as error:
             self._reaper.spawn_failed(child, error)
         except OSError as error:
@@ -198,14 +200,39 @@ class _Worker:
         else:
             self._started(job, pid)
 
+        if job.command.leaf is not None:
+            self._return()
+
+    def _enter_leaf(self, command: Command) -> Leaf | None:
+        """Be where the child shall be born: in a leaf of its own, or in the thread's next."""
+        if command.leaf is not None:
+            for group in (*command.places, command.leaf.group):
+                if isinstance(group, LegacyGroup):
+                    group.attach_thread()
+            return command.leaf
+        if self._leaves is not None and self._leaf is None:
+            self._leaf = self._leaves.prepare()
+        return self._leaf
+
+    def _return(self) -> None:
+        """Leave the places of one command alone."""
+        assert self._leaves is not None
+        try:
+            self._leaves.enter_payload()
+            if self._leaf is not None and isinstance(self._leaf.group, LegacyGroup):
+                self._leaf.group.attach_thread()
+        except OSError:
+            self._leaf = None  # the next job makes another one, and fails with the reason
+
     def _started(self, job: _Job, pid: int) -> None:
-        job.child.leaf = leaf = self._leaf
+        own = job.command.leaf is None
+        job.child.leaf = leaf = self._leaf if own else job.command.leaf
         if self._leaves is not None and leaf is not None:
             self._leaves.take(leaf)
         self._reaper.record(job.child, pid)
         if job.on_start is not None:
             job.on_start()
-        if self._leaves is not None and leaf is not None:
+        if self._leaves is not None and own and leaf is not None:
             self._leave(self._leaves)
 
     def _leave(self, leaves: Leaves) -> None:

@@ -9,23 +9,35 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from pyinit.init.leaves import Leaf
-from pyinit.init.processes import ProcessTable, Stat, with_descendants
+from pyinit.init.processes import Stat, with_descendants
 from pyinit.init.reaper import Child
 
 _DEAD = frozenset("ZX")
 
 
+class Table(Protocol):
+    """Where processes are looked up: a ProcessTable, or what it said a moment ago."""
+
+    def stats(self) -> Iterable[Stat]: ...
+
+
 class Tree:
     """The processes of one child of PID 1."""
 
-    def __init__(self, child: Child, table: ProcessTable) -> None:
+    def __init__(self, child: Child, table: Table) -> None:
         self._child = child
         self._table = table
         # Process and start time, which together name it for good.
         self._seen: dict[int, int] = {}
+
+    @property
+    def in_cgroup(self) -> bool:
+        """Whether a cgroup holds the processes."""
+        return self._leaf is not None
 
     @property
     def _leaf(self) -> Leaf | None:

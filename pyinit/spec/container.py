@@ -13,6 +13,8 @@ from pyinit.spec.limits import Limits
 from pyinit.spec.logs import LogSpec
 from pyinit.spec.network import BridgeNetwork, HostEntry, Network, NoNetwork, Publish
 from pyinit.spec.privileges import Privileges
+from pyinit.spec.rules import require_valid
+from pyinit.spec.service import Services
 
 # A name becomes a folder, a cgroup and a host name: what all three allow.
 NAME = re.compile(r"[a-z0-9A-Z][a-zA-Z0-9_.-]{0,62}\Z")
@@ -76,7 +78,8 @@ class Tmpfs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A container: its root, its command, and what the two may use.
 
-    An empty `command` makes an idle container, which lives until it is stopped.
+    `services` are supervised, and the command starts once they are up. With neither, the
+    container is idle and lives until it is stopped; with services alone until they have ended.
     `grace` is the time in seconds that processes have between TERM and KILL when the
     container ends; a ceiling. `control` is the path of the control socket; by default it
     lies in the container's folder. `privileged` leaves the kernel's files of the whole
@@ -86,6 +89,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: str
     command: tuple[str, ...] = ()
+    services: Services = {}
     hostname: str | None = None
     environment: dict[str, str] = {}
     workdir: str | None = None
@@ -113,6 +117,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        require_valid(self.services)
         if self.hostname is not None and not HOSTNAME.match(self.hostname):
             raise UsageError(
                 f"bad host name {self.hostname!r}: letters, digits, '-' and '.', 64 at the most"

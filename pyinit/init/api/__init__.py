@@ -10,6 +10,7 @@ from pyinit.init.api.introspection import ServiceMethods
 from pyinit.init.api.logs import LogMethods
 from pyinit.init.api.processes import ProcessMethods
 from pyinit.init.api.stream import StreamMethods
+from pyinit.init.api.services import SupervisorMethods
 from pyinit.init.container import Container
 from pyinit.init.server import Method
 
@@ -26,6 +27,7 @@ def all_methods(container: Container) -> dict[str, Method]:
         ProcessMethods(container).methods(),
         LogMethods(container).methods(),
         EventMethods(container).methods(),
+        SupervisorMethods(container).methods(),
     ]
     named = {f"{INTERFACE}.{name}": method for group in groups for name, method in group.items()}
     return named | ServiceMethods().methods()

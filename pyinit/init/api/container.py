@@ -90,7 +90,7 @@ class ContainerMethods:
                     uptime=time.monotonic() - container.started_monotonic,
                     main_pid=container.main.pid if container.main else None,
                     execs=len(container.execs),
-                    services=0,
+                    services=len(container.supervisor.services) if container.supervisor else 0,
                     cgroup=cgroup_kind(container),
                     pid=os.getpid(),
                 )
