@@ -16,7 +16,7 @@ Probe = Callable[[], Awaitable[None]]
 """Returns when all is well. Raises Unwell, PyinitError or OSError."""
 
 
-class CheckStatus(msgspec.Struct, frozen=True):
+class CheckStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one check. `healthy` is None until it was asked for the first time.
 
     `failures` are those in a row that count; `error` is the last one's reason.
@@ -25,7 +25,7 @@ class CheckStatus(msgspec.Struct, frozen=True):
     service: str
     name: str
     kind: str
-    healthy: bool | None
+    healthy: bool | None = None
     failures: int
     threshold: int
     action: CheckAction

@@ -30,15 +30,15 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     type: Type
     state: State
     enabled: bool
-    pid: int | None
+    pid: int | None = None
     since: float
     restarts: int
-    code: int | None
-    signal: int | None
+    code: int | None = None
+    signal: int | None = None
     reason: str
     text: str
-    next: float | None
-    healthy: bool | None
+    next: float | None = None
+    healthy: bool | None = None
     waits_for: tuple[str, ...]
 
 

@@ -20,7 +20,7 @@ class Wait(msgspec.Struct, frozen=True):
     what: str
     on: tuple[str, ...]
     seconds: float
-    left: float | None
+    left: float | None = None
 
 
 _WHAT = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -38,8 +39,8 @@ class FieldChange(msgspec.Struct, frozen=True):
     where the one side leaves the default."""
 
     field: str
-    old: object
-    new: object
+    old: Any = None
+    new: Any = None
 
 
 class ServiceChange(msgspec.Struct, frozen=True):

@@ -32,11 +32,9 @@ _BUILTIN: dict[str, Callable[[inspect.Type], bool]] = {
     "bool": lambda t: isinstance(t, inspect.BoolType),
     "int": lambda t: isinstance(t, inspect.IntType),
     "float": lambda t: isinstance(t, inspect.FloatType),
-    "string": lambda t: isinstance(t, inspect.StrType),
-    "object": lambda t: (
-        isinstance(t, inspect.AnyType | inspect.RawType)
-        or (isinstance(t, inspect.DictType) and isinstance(t.value_type, inspect.AnyType))
-    ),
+    # Values that the interface's own enums could not have, such as stop-command, are strings.
+    "string": lambda t: isinstance(t, inspect.StrType | inspect.LiteralType | inspect.EnumType),
+    "object": lambda t: isinstance(t, inspect.AnyType | inspect.RawType | inspect.DictType),
 }
 _ARRAYS = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
 

@@ -49,15 +49,18 @@ class ReloadServicesCall(Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool | None = None
 
 
-class ServicesReply(Struct, frozen=True):
+class ListServicesReply(Struct, frozen=True):
     services: list[ServiceStatus]
 
 
-class ChecksReply(Struct, frozen=True):
+StartServiceReply = StopServiceReply = RestartServiceReply = ListServicesReply
+
+
+class ListChecksReply(Struct, frozen=True):
     checks: list[CheckStatus]
 
 
-class DifferenceReply(Struct, frozen=True):
+class ReloadServicesReply(Struct, frozen=True):
     difference: Difference
 
 
@@ -105,7 +108,7 @@ class SupervisorMethods:
     async def list_services(self, request: Request, call: SomeServicesCall) -> None:
         names = call.services or []
         self._require(names)
-        await request.reply(ServicesReply(self._supervisor.status(*names)))
+        await request.reply(ListServicesReply(self._supervisor.status(*names)))
 
     async def start_service(self, request: Request, call: ChangeCall) -> None:
         self._container.require_thawed()
@@ -128,7 +131,7 @@ class SupervisorMethods:
         """What became of them; with `wait` false what they are at now."""
         if call.wait is not False:
             await self._supervisor.settle(*call.services)
-        await request.reply(ServicesReply(self._supervisor.status(*call.services)))
+        await request.reply(ListServicesReply(self._supervisor.status(*call.services)))
 
     async def signal_service(self, request: Request, call: SignalServiceCall) -> None:
         self._require([call.service])
@@ -148,12 +151,12 @@ class SupervisorMethods:
             change = difference(self._supervisor.services, require_valid(call.services))
         else:
             change = self._supervisor.reload(call.services)
-        await request.reply(DifferenceReply(change))
+        await request.reply(ReloadServicesReply(change))
 
     async def list_checks(self, request: Request, call: SomeServicesCall) -> None:
         names = call.services or []
         self._require(names)
-        await request.reply(ChecksReply(self._supervisor.checks(*names)))
+        await request.reply(ListChecksReply(self._supervisor.checks(*names)))
 
     async def plan(self, request: Request, _call: Nothing) -> None:
         await request.reply(PlanReply(plan(self._supervisor.services)))
