@@ -9,8 +9,8 @@ from pyinit.init.api.execs import ExecMethods
 from pyinit.init.api.introspection import ServiceMethods
 from pyinit.init.api.logs import LogMethods
 from pyinit.init.api.processes import ProcessMethods
-from pyinit.init.api.stream import StreamMethods
 from pyinit.init.api.services import SupervisorMethods
+from pyinit.init.api.stream import StreamMethods
 from pyinit.init.container import Container
 from pyinit.init.server import Method
 
