@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
+from pyinit.errors import UsageError
 from pyinit_ctl.blocking import BlockingClient
+from pyinit_ctl.gather import Answer, ask, running
 from pyinit_ctl.output import json_option, print_json, print_table, size, span
 from pyinit_ctl.results import Usage, convert
 
 
 @click.command("stats")
-@click.argument("target")
+@click.argument("target", required=False)
 @click.option("--stream", is_flag=True, help="Go on until interrupted.")
 @click.option(
     "--interval",
@@ -22,8 +24,16 @@ from pyinit_ctl.results import Usage, convert
     help="Seconds between two answers of --stream.",
 )
 @json_option
-def command(target: str, stream: bool, interval: float, as_json: bool) -> None:
-    """Show CPU time, memory, processes, I/O and network counters of a container."""
+def command(target: str | None, stream: bool, interval: float, as_json: bool) -> None:
+    """Show CPU time, memory, processes, I/O and network counters of a container.
+
+    Without a target, a line for each container that runs.
+    """
+    if target is None:
+        if stream:
+            raise UsageError("--stream goes with one target: give its name")
+        _show_all(ask(running()), as_json)
+        return
     with BlockingClient(target) as client:
         if stream:
             _show_stream(_usages(client, interval), as_json)
@@ -36,6 +46,32 @@ def command(target: str, stream: bool, interval: float, as_json: bool) -> None:
 def _usages(client: BlockingClient, interval: float) -> Iterator[Usage]:
     for parameters in client.stream("Stats", interval=interval):
         yield convert(parameters, "stats", Usage)
+
+
+def _show_all(answers: Sequence[Answer], as_json: bool) -> None:
+    if as_json:
+        print_json(answers)
+        return
+    print_table(
+        ("NAME", "UPTIME", "CPU TIME", "MEMORY", "LIMIT", "PROCESSES", "RECEIVED", "SENT"),
+        [_row(each) for each in answers],
+    )
+
+
+def _row(answer: Answer) -> tuple[object, ...]:
+    usage = answer.usage
+    if usage is None:
+        return answer.name, "silent", *["-"] * 6
+    return (
+        answer.name,
+        span(usage.uptime),
+        f"{usage.cpu:.2f}s",
+        size(usage.memory),
+        size(usage.memory_limit),
+        usage.processes,
+        size(sum(each.rx_bytes for each in usage.interfaces)),
+        size(sum(each.tx_bytes for each in usage.interfaces)),
+    )
 
 
 def _show_once(usage: Usage) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -21,14 +23,16 @@ def events(host: Host, name: str, *words: str) -> list[Any]:
 def test_the_life_of_a_container(host: Host) -> None:
     name = host.run("--", "sleep", "1000")
     command = ["events", "-f", "--json", name]
-    with following(host, *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as follower:
+    with (
+        TemporaryFile() as errors,
+        following(host, *command, stdout=subprocess.PIPE, stderr=errors) as follower,
+    ):
         assert follower.stdout is not None
         output = follower.stdout.readline()  # it is connected
         host.ctl("exec", name, "sh", "-c", "exit 3")
         host.ok("kill", "--signal", "USR1", name)
-        rest, errors = follower.communicate(timeout=30)
-        output += rest
-        assert (follower.returncode, errors) == (0, b"")
+        output += follower.stdout.read()
+        assert (follower.wait(30), os.fstat(errors.fileno()).st_size) == (0, 0)
     found = [json.loads(line) for line in output.splitlines()]
     assert [event["number"] for event in found] == list(range(1, len(found) + 1))
     kinds = [event["kind"] for event in found]
@@ -58,7 +62,7 @@ def test_shutdown_says_how_far_it_is(host: Host) -> None:
         assert follower.stdout is not None
         output = follower.stdout.readline()
         host.ok("stop", "--timeout", "1", name)
-        output += follower.communicate(timeout=30)[0]
+        output += follower.stdout.read()
     found = [json.loads(line) for line in output.splitlines()]
     stages = [event["details"]["stage"] for event in found if event["kind"] == "shutdown"]
     assert stages == ["asked", "main", "terminate", "kill"]
@@ -76,3 +80,11 @@ def test_orphans_are_told_of(host: Host) -> None:
                 break
     assert event["details"]["count"] == 1
     assert event["details"]["orphans"][0]["code"] == 0
+
+
+def test_stats_and_metrics_of_all(host: Host) -> None:
+    names = {host.run(), host.run()}
+    assert {each["name"] for each in host.json("stats", "--json")} == names
+    assert all(name in host.ok("stats") for name in names)
+    page = host.ok("metrics")
+    assert all(f'pyinit_up{{container="{name}"}} 1.0' in page for name in names)
