@@ -125,7 +125,7 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def until(check: Callable[[], bool]) -> None:
+def until(check: Callable[[], object]) -> None:
     """Return once it holds, for what nobody tells: it is asked again and again, up to a limit."""
     limit = time.monotonic() + LIMIT_S
     while not check():
