@@ -80,7 +80,7 @@ def run_attached(spec: ContainerSpec, interactive: bool) -> int:
     stdio = Stdio.plan(interactive)
     forwarder = Forwarder()
     stdin, stdout, stderr = (stdio.descriptors.get(name) for name in NAMES)
-    container = launch(spec, stdio=(stdin, stdout, stderr))
+    container = launch(spec, stdio=(stdin, stdout, stderr), attended=True)
     with Attached(container, spec) as attached:
         stdio.handed_over()
         forwarder.begin(registry.resolve(str(container.control)), "Kill", {})
@@ -97,7 +97,7 @@ def run_in_terminal(spec: ContainerSpec, interactive: bool) -> int:
     """Run with a pty, joined to our stdin (with -i) and stdout."""
     rows, columns = size_of(0, 1, 2)
     size = TerminalSize(rows, columns, os.environ.get("TERM", "xterm"))
-    with Attached(launch(spec, terminal=size), spec) as attached:
+    with Attached(launch(spec, terminal=size, attended=True), spec) as attached:
         master = attached.master()
         joined = Joined(master, b"", interactive)
         try:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,7 +16,7 @@ import msgspec
 from pyinit.errors import UsageError
 from pyinit.spec import limits as limit_options
 from pyinit.spec import network_options, privileges
-from pyinit.spec.container import ContainerSpec, Root, Tmpfs, Volume
+from pyinit.spec.container import ContainerSpec, Root, Tmpfs, Volume, from_json
 from pyinit.spec.logs import MOST, SMALLEST, LogSpec
 from pyinit.spec.privileges import Privileges
 from pyinit.spec.services_file import load_services
@@ -27,6 +31,19 @@ def _option(*names: str, many: bool = False, flag: bool = False, **more: Any) ->
     return click.Option(names, multiple=many, **more)
 
 
+LIMIT_OPTIONS: list[click.Parameter] = [
+    _option("--memory", "-m", metavar="SIZE", help="memory at most, such as 64m"),
+    _option("--memory-swap", metavar="SIZE", help="memory and swap together at most"),
+    _option("--memory-high", metavar="SIZE", help="memory above which it is slowed (cgroup v2)"),
+    _option("--memory-reservation", metavar="SIZE", help="memory that is left to it when scarce"),
+    _option("--cpus", metavar="N", help="processors at most, such as 0.5"),
+    _option("--cpu-weight", type=int, metavar="N", help="share of CPU time, 1 to 10000"),
+    _option("--cpuset-cpus", metavar="LIST", help="processors it may use, such as 0-1"),
+    _option("--pids-limit", metavar="N", help="processes at most"),
+    _option("--io-weight", type=int, metavar="N", help="share of disk time, 1 to 10000"),
+    _option("--device-read-bps", many=True, metavar="DEV:SIZE", help="bytes a second from a disk"),
+    _option("--device-write-bps", many=True, metavar="DEV:SIZE", help="bytes a second to a disk"),
+]
 OPTIONS: list[click.Parameter] = [
     _option("--name", metavar="NAME", help="the container's name; made up when left out"),
     _option("--root", metavar="DIR", help="use the folder as the root"),
@@ -57,18 +74,17 @@ OPTIONS: list[click.Parameter] = [
     _option("--dns", many=True, metavar="ADDRESS", help="name server"),
     _option("--dns-search", many=True, metavar="DOMAIN", help="search domain"),
     _option("--add-host", many=True, metavar="NAME:ADDRESS", help="a line for /etc/hosts"),
-    _option("--pid", metavar="NS", help="pid namespace: private, container:NAME or a path"),
+    _option("--pid", metavar="NS", help="pid namespace: private, host, container:NAME or a path"),
     _option("--ipc", metavar="NS", help="ipc namespace: private, host, container:NAME or a path"),
     _option("--uts", metavar="NS", help="uts namespace: private, host, container:NAME or a path"),
     _option("--cgroupns", metavar="NS", help="cgroup namespace: private, host or a path"),
-    _option("--memory", "-m", metavar="SIZE", help="memory at most, such as 64m"),
-    _option("--memory-swap", metavar="SIZE", help="memory and swap together at most"),
-    _option("--memory-high", metavar="SIZE", help="memory above which it is slowed (cgroup v2)"),
-    _option("--memory-reservation", metavar="SIZE", help="memory that is left to it when scarce"),
-    _option("--cpus", metavar="N", help="processors at most, such as 0.5"),
-    _option("--cpu-weight", type=int, metavar="N", help="share of CPU time, 1 to 10000"),
-    _option("--cpuset-cpus", metavar="LIST", help="processors it may use, such as 0-1"),
-    _option("--pids-limit", metavar="N", help="processes at most"),
+    _option("--time", metavar="NS", help="time namespace: host, private, container:NAME or a path"),
+    _option("--time-offset", metavar="CLOCK=S[,…]", help="be ahead: monotonic=S, boottime=S"),
+    _option(
+        "--userns", metavar="NS", help="ids: host, auto, keep-id, INSIDE:OUTSIDE:COUNT, or as above"
+    ),
+    _option("--pin", metavar="KIND[,…]", help="keep these namespaces after the end: net, ipc, …"),
+    *LIMIT_OPTIONS,
     _option("--cgroup-parent", metavar="PATH", help="make the container's cgroup below this one"),
     _option("--cap-add", many=True, metavar="CAP", help="give a capability, or ALL"),
     _option("--cap-drop", many=True, metavar="CAP", help="take a capability, or ALL"),
@@ -78,8 +94,33 @@ OPTIONS: list[click.Parameter] = [
     _option("--umask", metavar="MODE", help="creation mask, octal"),
     _option("--oom-score-adj", metavar="N", help="-1000 to 1000"),
     _option("--sysctl", many=True, metavar="NAME=VALUE", help="a kernel parameter of its own"),
+    _option("--spec", metavar="FILE", help="take it all from a spec in JSON; - is standard input"),
     _option("--dry-run", flag=True, help="print the mounts that would be made, and make nothing"),
+    _option("--json", "as_json", flag=True, help="with --dry-run: print the spec and the mounts"),
 ]
+# What goes with --spec, which has the place of all others.
+BESIDE_SPEC = frozenset(
+    {"spec", "name", "detach", "interactive", "tty", "dry_run", "as_json", "words"}
+)
+
+
+def read_spec(path: str, name: str | None, words: Iterable[str]) -> ContainerSpec:
+    """The spec in a file; a name and a command that are given take the place of its own.
+
+    Raises UsageError that names the file and the field which is wrong.
+    """
+    try:
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--spec {path}: {error.strerror}") from None
+    try:
+        spec = from_json(data)
+        changes: dict[str, Any] = {"name": name} if name else {}
+        if command := tuple(words):
+            changes["command"] = command
+        return msgspec.structs.replace(spec, **changes)
+    except UsageError as error:
+        raise UsageError(f"--spec {path}: {error}") from None
 
 
 def build_spec(name: str, words: Iterable[str], values: dict[str, Any]) -> ContainerSpec:
@@ -101,12 +142,14 @@ def build_spec(name: str, words: Iterable[str], values: dict[str, Any]) -> Conta
         volumes=_each(read_volume, values["volume"]),
         tmpfs=_each(read_tmpfs, values["tmpfs"]),
         namespaces=_namespaces(values),
+        pins=tuple(filter(None, (values["pin"] or "").split(","))),
+        time_offsets=read_time_offsets(values["time_offset"] or ""),
         network=network_options.parse_network(values["net"]),
         publish=_each(network_options.parse_publish, values["publish"]),
         dns=_each(network_options.parse_nameserver, values["dns"]),
         dns_search=_each(network_options.parse_search_domain, values["dns_search"]),
         add_host=_each(network_options.parse_host_entry, values["add_host"]),
-        limits=_limits(values),
+        limits=read_limits(values),
         cgroup_parent=values["cgroup_parent"],
         privileges=_privileges(values),
         privileged=values["privileged"],
@@ -149,10 +192,18 @@ def _namespaces(values: dict[str, Any]) -> dict[str, str]:
     return {kind: source for kind, source in named.items() if source is not None}
 
 
-_NAMESPACE_OPTIONS = {"pid": "pid", "ipc": "ipc", "uts": "uts", "cgroup": "cgroupns"}
+_NAMESPACE_OPTIONS = {
+    "pid": "pid",
+    "ipc": "ipc",
+    "uts": "uts",
+    "cgroup": "cgroupns",
+    "user": "userns",
+    "time": "time",
+}
 
 
-def _limits(values: dict[str, Any]) -> limit_options.Limits:
+def read_limits(values: dict[str, Any]) -> limit_options.Limits:
+    """The limits among the values of the options, by their names. Raises UsageError."""
     sizes = ("memory", "memory_swap", "memory_high", "memory_reservation")
     found: dict[str, object] = {
         name: limit_options.parse_size(values[name]) for name in sizes if values[name] is not None
@@ -161,10 +212,37 @@ def _limits(values: dict[str, Any]) -> limit_options.Limits:
         found["cpus"] = limit_options.parse_cpus(values["cpus"])
     if values["pids_limit"] is not None:
         found["pids"] = limit_options.parse_count(values["pids_limit"])
-    for name in ("cpu_weight", "cpuset_cpus"):
+    for name in ("cpu_weight", "cpuset_cpus", "io_weight"):
         if values[name] is not None:
             found[name] = values[name]
+    if io := _io_limits(values):
+        found["io"] = io
     return limit_options.build(**found)
+
+
+def _io_limits(values: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"device": device, f"{way}_bps": rate}
+        for way in ("read", "write")
+        for device, rate in map(read_device_rate, values[f"device_{way}_bps"])
+    ]
+
+
+def read_device_rate(text: str) -> tuple[str, int]:
+    """/dev/NAME:SIZE or MAJOR:MINOR:SIZE, as MAJOR:MINOR and bytes. Raises UsageError."""
+    device, colon, size = text.rpartition(":")
+    if not colon or not device:
+        raise UsageError(f"bad rate {text!r}: give DEVICE:SIZE, such as /dev/sda:1m")
+    rate = limit_options.parse_size(size)
+    if not device.startswith("/"):
+        return device, rate
+    try:
+        found = os.stat(device)
+    except OSError as error:
+        raise UsageError(f"bad rate {text!r}: {device}: {error.strerror}") from None
+    if not stat.S_ISBLK(found.st_mode):
+        raise UsageError(f"bad rate {text!r}: {device} is no block device")
+    return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}", rate
 
 
 def _privileges(values: dict[str, Any]) -> Privileges:
@@ -179,6 +257,19 @@ def _privileges(values: dict[str, Any]) -> Privileges:
     if values["oom_score_adj"] is not None:
         changes["oom_score_adj"] = privileges.read_oom_score_adj(values["oom_score_adj"])
     return msgspec.structs.replace(base, **changes)
+
+
+def read_time_offsets(text: str) -> dict[str, int]:
+    """CLOCK=SECONDS[,…]. Raises UsageError."""
+    found: dict[str, int] = {}
+    for part in filter(None, text.split(",")):
+        clock, seconds = read_pair(part)
+        if not re.fullmatch(r"[+-]?[0-9]{1,10}", seconds, re.ASCII):
+            raise UsageError(
+                f"bad time offset {part!r}: give whole seconds, such as boottime=86400"
+            )
+        found[clock] = int(seconds)
+    return found
 
 
 def read_pair(text: str) -> tuple[str, str]:

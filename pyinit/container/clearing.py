@@ -6,13 +6,16 @@ also when PID 1, its maker, or both were killed.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from pyinit.container import cgroup, folder, network, state
+from pyinit.container import cgroup, folder, idranges, network, pins, state
+from pyinit.container.root import work_folder
 from pyinit.errors import PyinitError
 from pyinit.spec.container import RESERVED_NAMES
 
@@ -23,19 +26,36 @@ KILLED = 128 + 9
 def clear_ended(path: Path) -> bool:
     """Take back what the container of this folder had, if it has ended. Says whether it has.
 
-    The folder itself stays, with the exit status and the logs. Raises PyinitError.
+    The folder itself stays, with the exit status, the logs and the namespaces that are kept.
+    To be called under the name's lock. Raises PyinitError.
     """
     found = state.load(path)
     if found is None:
         return not folder.is_listening(path / folder.SOCKET_NAME)
     if found.is_alive():
         return False
-    if found.network is not None:
-        network.detach(found.network, folder=path.parent / "networks")
+    kept = pins.pinned(path)
+    if "net" not in kept:
+        network.clear_owner(found.name, folder=path.parent / "networks")
     cgroup.remove(found.name, found.cgroups)
+    if "user" not in kept:
+        idranges.release(found.name)
+    if found.upper is not None:
+        _remove_tree(work_folder(Path(found.upper)))
+    _remove_tree(path / folder.SCRATCH)
     _remove_socket(found)
     _note_killed(path)
+    if not found.cleared:
+        state.save(path, msgspec.structs.replace(found, cleared=True))
     return True
+
+
+def _remove_tree(path: Path) -> None:
+    """Overlayfs leaves a folder that nobody may look into, not even an ordinary owner."""
+    for folder_path, names, _ in os.walk(path):
+        for name in names:
+            os.chmod(os.path.join(folder_path, name), 0o700, follow_symlinks=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_socket(found: state.State) -> None:
@@ -62,30 +82,72 @@ def _note_killed(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Clear an ended container and forget it: its folder goes too."""
+    """Clear an ended container and forget it: its folder goes too, and what it kept."""
+    pins.release(path)
     clear_ended(path)
     shutil.rmtree(path, ignore_errors=True)
+
+
+def forget_ended(path: Path) -> None:
+    """Make way for a new container of that name; nothing while the old one lives."""
+    if path.exists() and clear_ended(path):
+        remove(path)
+
+
+def clear(name: str) -> None:
+    """Clear one container, if it has ended, and forget it where that was asked for."""
+    with folder.locked(name) as path:
+        _clear_or_remove(path)
 
 
 def collect() -> list[str]:
     """Clear all that has ended, and forget what was to be removed; the names of those cleared.
 
-    One that can't be cleared does not keep the others from it.
+    What others start or clear just now is theirs. One that can't be cleared does not keep
+    the others from it.
     """
     parent = folder.run_directory()
-    cleared = []
-    for path in sorted(each for each in _containers(parent) if _has_ended(each)):
-        with folder.locked(path.name):
-            found = state.load(path)
-            try:
-                if found is not None and found.remove:
-                    remove(path)
-                else:
-                    clear_ended(path)
-            except PyinitError:
-                continue
-            cleared.append(path.name)
-    return cleared
+    names = [path.name for path in _containers(parent) if _has_ended(path)]
+    return [name for name in sorted({*names, *_ownerless(parent)}) if _collect_one(name)]
+
+
+def _collect_one(name: str) -> bool:
+    with folder.try_locked(name) as path:
+        if path is None:
+            return False
+        try:
+            return _clear_or_remove(path)
+        except PyinitError:
+            return False
+
+
+def _clear_or_remove(path: Path) -> bool:
+    """Under the name's lock: whether there was something to be cleared."""
+    found = state.load(path)
+    if found is None:
+        return _clear_half_made(path)
+    if found.is_alive():
+        return False
+    if not found.pid or (found.remove and not found.is_kept()):
+        remove(path)
+    else:
+        clear_ended(path)
+    return True
+
+
+def _clear_half_made(path: Path) -> bool:
+    """What is left where a maker was killed before it could write down what it made."""
+    if folder.is_listening(path / folder.SOCKET_NAME):
+        return False
+    network.clear_owner(path.name, folder=path.parent / "networks")
+    idranges.release(path.name)
+    if not (path / folder.SCRATCH).is_dir():
+        return True  # no folder at all, or none that we made
+    for group in cgroup.leftovers().get(path.name, []):
+        if not cgroup.is_populated(group):
+            cgroup.remove(path.name, [group])
+    shutil.rmtree(path, ignore_errors=True)
+    return True
 
 
 def _containers(parent: Path) -> list[Path]:
@@ -99,5 +161,13 @@ def _has_ended(path: Path) -> bool:
     """Whether there is something to clear: an end without a record of it being cleared."""
     found = state.load(path)
     if found is None:
+        return (path / folder.SCRATCH).is_dir()
+    if found.is_alive():
         return False
-    return not found.is_alive() and (found.remove or bool(found.leftovers()))
+    return not found.cleared or (found.remove and not found.is_kept())
+
+
+def _ownerless(parent: Path) -> Iterable[str]:
+    """Names without a folder that hold addresses or ids."""
+    owners = network.owners(folder=parent / "networks") | set(idranges.leased())
+    return (name for name in owners if not (parent / name).exists())

@@ -22,6 +22,8 @@ SOCKET_NAME = "control.sock"
 STATE_NAME = "state.json"
 EXIT_NAME = "exit.json"
 LOG_FOLDER = "logs"
+# On which the container's root is put together before the pivot.
+SCRATCH = "root"
 # sun_path of sockaddr_un, with its final NUL (unix(7)).
 SOCKET_PATH_LIMIT = 107
 BACKLOG = 1024
@@ -62,6 +64,21 @@ def locked(name: str) -> Iterator[Path]:
     with (locks / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield parent / name
+
+
+@contextlib.contextmanager
+def try_locked(name: str) -> Iterator[Path | None]:
+    """As `locked`, but None at once while somebody else starts or clears that name."""
+    parent = make_run_directory()
+    locks = parent / "locks"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    with (locks / name).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield parent / name
 
 
 def is_listening(path: Path) -> bool:

@@ -11,20 +11,19 @@ from typing import NoReturn
 
 from pyinit.container import folder
 from pyinit.container.cgroup import ContainerCgroup
+from pyinit.container.handover import DONE, receive_message
 from pyinit.container.namespaces import Namespaces
 from pyinit.container.oom import set_oom_score_adj
 from pyinit.container.plan import planned_mounts
-from pyinit.container.root import enter_root
+from pyinit.container.root import Materials, enter_root
 from pyinit.container.sysctls import write_sysctls
 from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig, LogConfig
 from pyinit.linux.netdev import loopback_up
+from pyinit.linux.prctl import set_child_subreaper
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
 from pyinit.linux.title import set_title
 from pyinit.spec.container import ContainerSpec, TerminalSize
-
-# The folder, in the container's own, on which its root is put together before the pivot.
-SCRATCH = "root"
 
 
 @dataclass(slots=True)
@@ -39,7 +38,10 @@ class Inside:
     terminal: TerminalSize | None = None
     cgroup: ContainerCgroup | None = None
     channel: socket.socket | None = None
+    lifeline: int | None = None
+    user: str | None = None
     seccomp: bytes | None = None
+    rootless: bool = False
     listener: int = -1
     exit_record: int = -1
     log: int = -1
@@ -57,8 +59,12 @@ def become_init(inside: Inside) -> NoReturn:
     try:
         os.setsid()
         set_title("pyinit")
+        if not inside.namespaces.owns("pid"):
+            # Not PID 1 of anything: orphans come to us all the same.
+            set_child_subreaper(True)
         _move_stdio(inside)
-        set_oom_score_adj(inside.spec.privileges.oom_score_adj)
+        if not inside.namespaces.needs_process:
+            before_namespaces(inside)
         config = _config(inside)
         _drop_descriptors(inside, config)
         # Where the maker has it loaded this costs nothing; where not, now is the time.
@@ -71,6 +77,16 @@ def become_init(inside: Inside) -> NoReturn:
         os._exit(code)
 
 
+def before_namespaces(inside: Inside) -> None:
+    """What root of a user namespace could not do, and its child inherits.
+
+    The working folder is found again in a new mount namespace, also below folders that may
+    not be entered from there.
+    """
+    set_oom_score_adj(inside.spec.privileges.oom_score_adj)
+    os.chdir(inside.folder / folder.SCRATCH)
+
+
 def _config(inside: Inside) -> InitConfig:
     spec = inside.spec
     assert inside.channel is not None
@@ -80,7 +96,7 @@ def _config(inside: Inside) -> InitConfig:
         services=spec.services,
         environment=spec.environment,
         workdir=spec.workdir,
-        user=spec.user,
+        user=inside.user,
         grace=spec.grace,
         privileges=spec.privileges,
         seccomp=inside.seccomp,
@@ -110,7 +126,7 @@ def _move_stdio(inside: Inside) -> None:
 def _drop_descriptors(inside: Inside, config: InitConfig) -> None:
     """Close all but what is taken along; /dev/null on 0, 1 and 2 keeps those numbers taken."""
     kept = {*config.listeners, *inside.namespaces.joined.values()}
-    single = (config.ready, config.exit_record, config.log, config.logs.folder)
+    single = (config.ready, config.exit_record, config.log, config.logs.folder, inside.lifeline)
     kept |= {each for each in (*single, *(config.stdio or ())) if each is not None}
     kept |= set(inside.cgroup.descriptors()) if inside.cgroup is not None else set()
     null = os.open("/dev/null", os.O_RDWR)
@@ -121,14 +137,10 @@ def _drop_descriptors(inside: Inside, config: InitConfig) -> None:
 
 def _enter(inside: Inside) -> None:
     """Wait for the maker's word, then make the namespaces the container's own."""
-    assert inside.channel is not None
-    if not inside.channel.recv(16):
-        raise PyinitError("the maker of the container has gone")
+    trees = _wait_for_go(inside)
     spec, namespaces = inside.spec, inside.namespaces
-    if inside.cgroup is not None:
-        inside.cgroup.enter(namespaces.enter_cgroup)
-    else:
-        namespaces.enter_cgroup()
+    if not namespaces.has_user:
+        _enter_cgroup(inside)
     if namespaces.owns("uts"):
         set_host_name(spec.hostname or spec.name)
         if spec.domainname is not None:
@@ -136,9 +148,41 @@ def _enter(inside: Inside) -> None:
     if namespaces.owns("net"):
         loopback_up()
     write_sysctls(spec.sysctls)
-    steps = planned_mounts(spec, inside.folder)
-    hidden = [folder.run_directory(), inside.control]
-    enter_root(spec.root, inside.folder / SCRATCH, steps, hidden)
+    materials = Materials(
+        steps=planned_mounts(spec, inside.folder, namespaces.surroundings()),
+        trees=trees,
+        hidden=(folder.run_directory(), inside.control),
+        rootless=inside.rootless,
+    )
+    enter_root(spec.root, materials)
+    for descriptor in trees.values():
+        os.close(descriptor)
+
+
+def _enter_cgroup(inside: Inside) -> None:
+    if inside.cgroup is not None:
+        inside.cgroup.enter(inside.namespaces.enter_cgroup)
+    else:
+        inside.namespaces.enter_cgroup()
+
+
+def _wait_for_go(inside: Inside) -> dict[str, int]:
+    """The trees that the maker opened, by name, once it says "go".
+
+    Who is root of a user namespace only can't move itself between the host's cgroups: the
+    maker says when this process is where its cgroup namespace is to begin.
+    """
+    assert inside.channel is not None
+    while True:
+        said, descriptors = receive_message(inside.channel)
+        match said.partition(b" "):
+            case (b"cgroup", _, _):
+                inside.namespaces.enter_cgroup()
+                inside.channel.send(DONE)
+            case (b"go", _, names):
+                return dict(zip(names.decode().split("\0"), descriptors, strict=False))
+            case _:
+                raise PyinitError("the maker of the container has gone")
 
 
 def _tell_failure(inside: Inside, error: BaseException) -> None:

@@ -13,21 +13,34 @@ import socket
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from pyinit.container import cgroup, folder, state
-from pyinit.container.clearing import clear_ended
+from pyinit.container import cgroup, folder, pins, state
+from pyinit.container.clearing import forget_ended
 from pyinit.container.files import write_network_files
 from pyinit.container.fork import fork_into_namespaces
-from pyinit.container.inside import SCRATCH, Inside, become_init
-from pyinit.container.namespaces import Namespaces
+from pyinit.container.handover import DONE, send_go
+from pyinit.container.inside import Inside, become_init, before_namespaces
+from pyinit.container.namespaces import Namespaces, sources_of
 from pyinit.container.network import Attachment, attach
+from pyinit.container.plan import planned_mounts
 from pyinit.container.root import check_root
 from pyinit.container.seccomp import compile_filter
-from pyinit.errors import CommandNotExecutable, CommandNotFound, PyinitError, SystemFault
+from pyinit.container.sysctls import check_sysctls
+from pyinit.container.trees import open_trees
+from pyinit.container.userns import default_user
+from pyinit.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    PyinitError,
+    SystemFault,
+    Unsupported,
+)
 from pyinit.init.ready import receive
 from pyinit.linux.process import start_time
 from pyinit.spec.container import ContainerSpec, TerminalSize
+from pyinit.spec.idmap import outside_of
 from pyinit.spec.network import BridgeNetwork
 
 
@@ -68,6 +81,7 @@ class _Launch:
     folder: Path
     control: Path
     attachment: Attachment | None = None
+    keeper: int = 0
 
 
 def launch(
@@ -75,28 +89,36 @@ def launch(
     *,
     stdio: tuple[int | None, int | None, int | None] | None = None,
     terminal: TerminalSize | None = None,
+    lifeline: int | None = None,
+    attended: bool = False,
 ) -> Container:
     """Make the container and return once it can be attached to.
 
     `stdio` are the main command's descriptors: pipes, FIFOs or sockets; None is /dev/null.
-    With `terminal` it gets a pty, whose master is in the answer.
+    With `terminal` it gets a pty, whose master is in the answer. `lifeline` is a descriptor
+    that nobody but PID 1 keeps open, so that its end can be told by the other end. With
+    `attended` the caller stays, and nobody else removes the container while it does.
     Blocks for some milliseconds; call it in a thread where that matters. Raises PyinitError:
     UsageError, InUse, Unsupported, SystemFault, CommandNotFound, CommandNotExecutable.
     Then nothing of the container is left.
     """
-    check_root(spec.root)
+    _check(spec)
     program, warning = compile_filter(spec.privileges)
     with folder.locked(spec.name) as path, ExitStack() as undo, ExitStack() as transient:
         work = _claim_folder(spec, path, undo, transient)
         work.inside.stdio, work.inside.terminal = stdio, terminal
-        work.inside.seccomp = program
+        work.inside.seccomp, work.inside.lifeline = program, lifeline
+        work.keeper = os.getpid() if attended else 0
         _open_outside(work)
         _make_cgroup(work)
+        _keep_state(work)
         answers = _ready_channel(work)
         pid, pidfd = _fork_init(work)
+        _place(work, pid, answers)
         _connect(work, pid)
-        answers.send(b"go")
+        _let_go(work, pid, answers)
         master = _await_ready(answers)
+        pins.pin(path, pid, spec.pins, undo)
         _keep_state(work, pid)
         undo.pop_all()
         if work.inside.cgroup is not None:
@@ -105,15 +127,35 @@ def launch(
     return Container(spec.name, work.folder, work.control, pid, pidfd, master, warnings)
 
 
+def _check(spec: ContainerSpec) -> None:
+    """What can be told before anything is made. Raises UsageError, Unsupported."""
+    check_root(spec.root)
+    pins.check(spec.pins)
+    sources = sources_of(spec)
+    check_sysctls(
+        spec.sysctls,
+        own_network=sources["net"] == "private",
+        own_ipc=sources["ipc"] == "private",
+    )
+    if os.geteuid() != 0 and isinstance(spec.network, BridgeNetwork):
+        raise Unsupported(
+            "--net bridge takes root: use --net none and reach ports through the control socket,"
+            " --net host, or run this as root"
+        )
+
+
 def _claim_folder(
     spec: ContainerSpec, path: Path, undo: ExitStack, transient: ExitStack
 ) -> _Launch:
-    clear_ended(path)
+    forget_ended(path)
     folder.claim(path)
     undo.callback(shutil.rmtree, path, ignore_errors=True)
-    (path / SCRATCH).mkdir(mode=0o700)
+    # Root of a user namespace starts in it, and is not its owner; the folder above guards it.
+    (path / folder.SCRATCH).mkdir(mode=0o711)
     control = Path(spec.control).absolute() if spec.control else path / folder.SOCKET_NAME
-    inside = Inside(spec, path, control, Namespaces.of(spec, transient))
+    inside = Inside(spec, path, control, Namespaces.of(spec, transient, undo))
+    inside.rootless = os.geteuid() != 0
+    inside.user = default_user(spec)
     return _Launch(spec, undo, transient, inside, path, control)
 
 
@@ -155,12 +197,67 @@ def _ready_channel(work: _Launch) -> socket.socket:
 
 
 def _fork_init(work: _Launch) -> tuple[int, int]:
-    pid = fork_into_namespaces(work.inside.namespaces, lambda: become_init(work.inside))
+    inside, namespaces = work.inside, work.inside.namespaces
+    if namespaces.has_user:
+        _load_init()
+    pid = fork_into_namespaces(
+        namespaces, lambda: become_init(inside), lambda: before_namespaces(inside)
+    )
     pidfd = os.pidfd_open(pid)
     work.undo.callback(_end, pid, pidfd)
     # PID 1 alone holds its end now, so that its death is heard as the end of the channel.
     work.inside.close_channel()
     return pid, pidfd
+
+
+def _load_init() -> None:
+    """Root of a user namespace may not be allowed to read the interpreter's modules."""
+    from pyinit.init.seal import preload
+
+    import_module("pyinit.init.start")
+    preload()
+
+
+def _place(work: _Launch, pid: int, answers: socket.socket) -> None:
+    """With a user namespace PID 1 is put into its cgroups, and makes its namespace when told."""
+    made, namespaces = work.inside.cgroup, work.inside.namespaces
+    if not namespaces.has_user:
+        return
+    _delegate(work)
+    if made is not None:
+        made.attach_top(pid)
+    with suppress(BrokenPipeError):  # PID 1 has gone; what it said is read next
+        answers.send(b"cgroup")
+    if answers.recv(65536, socket.MSG_PEEK) != DONE:
+        _await_ready(answers)
+    answers.recv(len(DONE))
+    if made is not None:
+        made.attach_init(pid)
+
+
+def _delegate(work: _Launch) -> None:
+    """Give root of a user namespace that root made what PID 1 will write to later."""
+    ids, made = work.inside.namespaces.id_map, work.inside.cgroup
+    if os.geteuid() != 0 or ids is None:
+        return
+    uid, gid = (outside_of(ranges, 0) or 0 for ranges in (ids.uids, ids.gids))
+    os.chown(work.folder / folder.LOG_FOLDER, uid, gid)
+    if made is not None:
+        made.delegate(uid, gid)
+
+
+def _let_go(work: _Launch, pid: int, answers: socket.socket) -> None:
+    """Tell PID 1 to go on, with what root of its user namespace could not open itself."""
+    inside, trees = work.inside, {}
+    if inside.namespaces.has_user and not inside.rootless:
+        steps = planned_mounts(work.spec, work.folder, inside.namespaces.surroundings())
+        trees = open_trees(work.spec.root, steps, pid, work.transient)
+    try:
+        send_go(answers, trees)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return  # PID 1 has gone; what it said is read next
+        raise SystemFault("hand over the mounts", error) from error
 
 
 def _connect(work: _Launch, pid: int) -> None:
@@ -201,10 +298,11 @@ def _end(pid: int, pidfd: int) -> None:
         os.waitpid(pid, 0)
 
 
-def _keep_state(work: _Launch, pid: int) -> None:
+def _keep_state(work: _Launch, pid: int = 0) -> None:
+    """What is needed to clear the container away; before there is a PID 1 without its number."""
     spec, made = work.spec, work.inside.cgroup
     try:
-        started = start_time(pid)
+        started = start_time(pid) if pid else 0
     except ProcessLookupError as error:
         raise SystemFault("look at PID 1", OSError(3, str(error))) from None
     state.save(
@@ -222,5 +320,8 @@ def _keep_state(work: _Launch, pid: int) -> None:
             remove=spec.remove,
             cgroups=tuple(made.paths) if made is not None else (),
             network=work.attachment,
+            upper=spec.root.upper,
+            keeper=work.keeper,
+            keeper_start=start_time(work.keeper) if work.keeper else 0,
         ),
     )

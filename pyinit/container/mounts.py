@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import singledispatch
 
 from pyinit.container.plan import (
@@ -39,14 +39,19 @@ from pyinit.linux.mount import (
 NEVER_LINKS = ("/proc", "/sys", "/dev")
 
 
-def execute(steps: Iterable[Step], root: int) -> None:
+def execute(steps: Iterable[Step], root: int, trees: Mapping[str, int] | None = None) -> None:
     """Carry out the plan below the folder that `root` has open.
 
+    `trees` are sources that were opened before, by target (see `pyinit.container.trees`).
     Raises SystemFault naming the step, UsageError where the rootfs can't take it.
     """
+    opened = trees or {}
     for step in steps:
         try:
-            carry_out(step, root)
+            if isinstance(step, Bind):
+                bind(step, root, opened.get(step.target))
+            else:
+                carry_out(step, root)
         except OSError as error:
             raise SystemFault(step.describe(), error) from error
 
@@ -62,9 +67,9 @@ def _(step: NewMount, root: int) -> None:
     attach(new_mount(step.kind, dict(step.options), step.attributes), root, step.target)
 
 
-@carry_out.register
-def _(step: Bind, root: int) -> None:
-    copy = open_tree(step.source, recursive=step.recursive)
+def bind(step: Bind, root: int, tree: int | None) -> None:
+    """A file or folder of the host, out of a tree that was opened for it or by its path."""
+    copy = os.dup(tree) if tree is not None else open_tree(step.source, recursive=step.recursive)
     try:
         is_folder = stat.S_ISDIR(os.fstat(copy).st_mode)
         if step.attributes:

@@ -17,7 +17,6 @@ from pyinit.linux.mount import (
     MOUNT_ATTR_RDONLY,
 )
 from pyinit.spec.container import ContainerSpec, Tmpfs, Volume
-from pyinit.spec.network import HostNetwork
 
 ATTRIBUTE_NAMES = {
     MOUNT_ATTR_RDONLY: "ro",
@@ -75,12 +74,16 @@ class NewMount:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A file or folder of the host seen in the container."""
+    """A file or folder of the host seen in the container.
+
+    `mapped` ones keep their owners where the container has a user namespace made by root.
+    """
 
     source: str
     target: str
     attributes: int = 0
     recursive: bool = False
+    mapped: bool = False
 
     def describe(self) -> str:
         word = "rbind" if self.recursive else "bind"
@@ -178,16 +181,25 @@ def device_numbers(name: str) -> tuple[int, int]:
     }[name]
 
 
-def kernel_mounts(*, own_network: bool = True) -> list[Step]:
-    """/proc and /sys. A sysfs can only be mounted by who owns the network namespace."""
-    proc = NewMount("/proc", "proc", (), SAFE)
+def kernel_mounts(*, own_network: bool = True, own_pids: bool = True) -> list[Step]:
+    """/proc and /sys: of a namespace that is not the container's own, the host's mounts.
+
+    A sysfs shows a network namespace and a procfs a pid namespace: only their owners can
+    mount them.
+    """
+    proc: Step = NewMount("/proc", "proc", (), SAFE)
+    if not own_pids:
+        proc = Bind("/proc", "/proc", SAFE, recursive=True)
     if own_network:
         return [proc, NewMount("/sys", "sysfs", (), SAFE | MOUNT_ATTR_RDONLY)]
     return [proc, Bind("/sys", "/sys", SAFE | MOUNT_ATTR_RDONLY, recursive=True)]
 
 
-def device_mounts(*, tty_group: bool = True) -> list[Step]:
-    """A minimal /dev. Group 5 (tty) owns the terminals where that group is mapped."""
+def device_mounts(*, tty_group: bool = True, own_ipc: bool = True) -> list[Step]:
+    """A minimal /dev. Group 5 (tty) owns the terminals where that group is mapped.
+
+    Message queues belong to the IPC namespace: whoever shares one sees the host's mount.
+    """
     pts: tuple[tuple[str, str | None], ...] = (
         ("newinstance", None),
         ("ptmxmode", "0666"),
@@ -208,8 +220,9 @@ def device_mounts(*, tty_group: bool = True) -> list[Step]:
     steps += [
         NewMount("/dev/pts", "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC),
         NewMount("/dev/shm", "tmpfs", (("mode", "1777"), ("size", "64m")), SAFE),  # noqa: S108
-        NewMount("/dev/mqueue", "mqueue", (), SAFE),
     ]
+    if own_ipc:
+        steps.append(NewMount("/dev/mqueue", "mqueue", (), SAFE))
     return steps
 
 
@@ -238,6 +251,7 @@ def volume_steps(volumes: Iterable[Volume], tmpfs: Iterable[Tmpfs]) -> list[Step
             each.target,
             MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (MOUNT_ATTR_RDONLY if each.read_only else 0),
             recursive=True,
+            mapped=True,
         )
         for each in volumes
     ]
@@ -254,17 +268,29 @@ def _tmpfs_step(wanted: Tmpfs) -> NewMount:
     return NewMount(wanted.target, "tmpfs", options, attributes)
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What of the container's namespaces decides about its mounts.
+
+    `own_…`: whether it may mount what shows them; `tty_group`: whether group 5 exists in it.
+    """
+
+    own_pids: bool = True
+    own_network: bool = True
+    own_ipc: bool = True
+    tty_group: bool = True
+
+
 def mount_plan(
+    around: Surroundings,
     *,
-    own_network: bool = True,
-    tty_group: bool = True,
     extra: list[Step] | None = None,
     privileged: bool = False,
     read_only: bool = False,
 ) -> list[Step]:
     """Everything that is mounted in the new root, in order."""
-    steps = kernel_mounts(own_network=own_network)
-    steps += device_mounts(tty_group=tty_group)
+    steps = kernel_mounts(own_network=around.own_network, own_pids=around.own_pids)
+    steps += device_mounts(tty_group=around.tty_group, own_ipc=around.own_ipc)
     steps += scratch_mounts()
     steps += extra or []
     steps += [] if privileged else protections()
@@ -272,10 +298,10 @@ def mount_plan(
     return steps
 
 
-def planned_mounts(spec: ContainerSpec, path: Path) -> list[Step]:
+def planned_mounts(spec: ContainerSpec, path: Path, around: Surroundings) -> list[Step]:
     """Every mount of a container whose folder on the host is `path`."""
     return mount_plan(
-        own_network=not isinstance(spec.network, HostNetwork),
+        around,
         extra=volume_steps(spec.volumes, spec.tmpfs) + _network_files(spec, path),
         privileged=spec.privileged,
         read_only=spec.root.read_only,
@@ -286,7 +312,7 @@ def _network_files(spec: ContainerSpec, path: Path) -> list[Step]:
     """The files that name the container and its network, over the root's own."""
     taken = {volume.target for volume in spec.volumes}
     names = [name for name in NETWORK_FILES if f"/etc/{name}" not in taken]
-    return [Bind(str(path / name), f"/etc/{name}") for name in names]
+    return [Bind(str(path / name), f"/etc/{name}", mapped=True) for name in names]
 
 
 def describe(steps: list[Step]) -> str:

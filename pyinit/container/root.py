@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from pyinit.container.mounts import execute, put
-from pyinit.container.plan import Step
+from pyinit.container.mounts import carry_out, execute, put
+from pyinit.container.parts import attach_parts
+from pyinit.container.plan import Mask, Step
+from pyinit.container.trees import HOST_ROOT, of_root
 from pyinit.errors import SystemFault, UsageError
 from pyinit.linux.files import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
 from pyinit.linux.mount import (
@@ -23,8 +27,6 @@ from pyinit.linux.mount import (
 )
 from pyinit.spec.container import Root
 
-# Paths of a default root that stand for this boot of the host, not for its files.
-HOST_ROOT = "/"
 # mount(2) takes one page of options.
 OPTION_LIMIT = 4095
 
@@ -34,22 +36,39 @@ def check_root(root: Root) -> None:
     for path in filter(None, (root.directory, *root.layers)):
         if not os.path.isdir(path):
             raise UsageError(f"no such root folder: {path}; give one that holds a file system")
+    if root.upper is not None and not os.path.isdir(os.path.dirname(root.upper)):
+        raise UsageError(f"--upper {root.upper}: the folder that it is to be in does not exist")
 
 
-def enter_root(root: Root, scratch: Path, steps: list[Step], hidden: list[Path]) -> None:
-    """In a mount namespace of its own: build the root on `scratch`, carry out the plan, enter.
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """What a root is made of besides its description.
 
+    `trees` are folders that the maker opened (`pyinit.container.trees`), by `of_root` or
+    target. `rootless` is an ordinary user's: mounts of the host are locked together there.
     `hidden` are paths of the host that a root made of the host's own must not show.
+    """
+
+    steps: list[Step]
+    trees: Mapping[str, int]
+    hidden: tuple[Path, ...] = ()
+    rootless: bool = False
+
+
+def enter_root(root: Root, materials: Materials) -> None:
+    """In a mount namespace of its own: build the root, carry out the plan, enter it.
+
+    The working folder is an empty one of the container's own, which is mounted over.
     Afterwards "/" is the container's root, and nothing of the old one is mounted.
     Raises SystemFault, UsageError.
     """
     _make_private()
-    descriptor = _attach_root(root, scratch)
+    descriptor = _attach_root(root, materials)
     try:
         if root.directory is None and not root.layers:
-            for path in hidden:
+            for path in materials.hidden:
                 _hide(descriptor, path)
-        execute(steps, descriptor)
+        execute(materials.steps, descriptor, materials.trees)
         _pivot(descriptor)
     finally:
         os.close(descriptor)
@@ -63,41 +82,82 @@ def _make_private() -> None:
         raise SystemFault("make the mounts private", error) from error
 
 
-def _attach_root(root: Root, scratch: Path) -> int:
+def _attach_root(root: Root, materials: Materials) -> int:
     try:
         if root.directory is not None:
-            return _attach_directory(root.directory, scratch)
-        return _attach_overlay(root, scratch)
+            return _attach_directory(root.directory, materials.trees)
+        _enter_scratch()
+        if materials.rootless and not root.layers:
+            return attach_parts(HOST_ROOT, _keep_upper(root))
+        return _attach_overlay(root, materials.trees)
     except OSError as error:
         raise SystemFault("mount the root", error) from error
 
 
-def _attach_directory(directory: str, scratch: Path) -> int:
-    tree = open_tree(directory, recursive=True)
-    target = os.open(scratch, os.O_PATH | os.O_CLOEXEC)
+def _attach_directory(directory: str, trees: Mapping[str, int]) -> int:
+    opened = trees.get(of_root(directory))
+    tree = open_tree(directory, recursive=True) if opened is None else os.dup(opened)
+    target = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
         # `put` closes what it mounts, and the root is needed once more.
-        put(os.dup(tree), target, str(scratch))
+        put(os.dup(tree), target, directory)
     finally:
         os.close(target)
     return tree
 
 
-def _attach_overlay(root: Root, scratch: Path) -> int:
-    target = os.open(scratch, os.O_PATH | os.O_CLOEXEC)
+def _enter_scratch() -> None:
+    """A tmpfs on the working folder, which becomes the working folder itself."""
+    fresh = new_mount("tmpfs", {"mode": "0700"}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+    target = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
-        attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
-        put(new_mount("tmpfs", {"mode": "0700"}, attributes), target, str(scratch))
+        put(os.dup(fresh), target, "the container's folder")
+        os.fchdir(fresh)
     finally:
         os.close(target)
-    upper = Path(root.upper) if root.upper is not None else scratch / "upper"
-    work = upper.with_name(f".{upper.name}.work")
-    merged = scratch / "merged"
-    for folder in (upper, work, merged):
+        os.close(fresh)
+
+
+def _keep_upper(root: Root) -> Path:
+    return Path(root.upper) if root.upper is not None else Path("upper")
+
+
+def _attach_overlay(root: Root, trees: Mapping[str, int]) -> int:
+    upper = _upper_folder(root, trees)
+    work = work_folder(upper)
+    for folder in (upper, work, Path("merged")):
         folder.mkdir(mode=0o755, exist_ok=True)
-    options = overlay_options(root.layers or (HOST_ROOT,), upper, work)
-    mount("overlay", str(merged), "overlay", 0, options)
-    return open_tree(str(merged), clone=False)
+    layers = tuple(
+        _layer(path, f"lower{number}", trees)
+        for number, path in enumerate(root.layers or (HOST_ROOT,))
+    )
+    mount("overlay", "merged", "overlay", 0, overlay_options(layers, upper, work))
+    return open_tree("merged", clone=False)
+
+
+def work_folder(upper: Path) -> Path:
+    """Where overlayfs keeps what it works on: beside the upper folder, in the same mount."""
+    return upper.with_name(f".{upper.name}.work")
+
+
+def _upper_folder(root: Root, trees: Mapping[str, int]) -> Path:
+    if root.upper is None:
+        return Path("upper")
+    return Path(_layer(os.path.dirname(root.upper), "kept", trees), os.path.basename(root.upper))
+
+
+def _layer(path: str, name: str, trees: Mapping[str, int]) -> str:
+    """A folder of the host, or where the tree that was opened of it is mounted."""
+    opened = trees.get(of_root(path))
+    if opened is None:
+        return path
+    os.mkdir(name)
+    target = os.open(name, os.O_PATH | os.O_CLOEXEC)
+    try:
+        put(os.dup(opened), target, path)
+    finally:
+        os.close(target)
+    return name
 
 
 def overlay_options(layers: tuple[str, ...], upper: Path, work: Path) -> str:
@@ -116,12 +176,15 @@ def _escaped(path: str, special: str = "") -> str:
 
 
 def _hide(root: int, path: Path) -> None:
-    """Remove a path of the host from the overlay that shows it: a whiteout in the upper layer."""
+    """Remove a path of the host from the overlay that shows it: a whiteout in the upper layer.
+
+    Where the host's folder is bound and not overlaid, an empty one is mounted over it.
+    """
     flags = os.O_PATH | os.O_DIRECTORY
     try:
         parent = openat2(root, str(path.parent), flags, resolve=RESOLVE_IN_ROOT)
-    except FileNotFoundError:
-        return
+    except OSError:
+        return  # not there, or not to be seen
     try:
         if _is_folder(parent, path.name):
             shutil.rmtree(path.name, dir_fd=parent)
@@ -129,6 +192,8 @@ def _hide(root: int, path: Path) -> None:
             os.unlink(path.name, dir_fd=parent)
     except FileNotFoundError:
         return
+    except OSError:
+        carry_out(Mask(str(path)), root)
     finally:
         os.close(parent)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -10,14 +9,18 @@ from msgspec import Struct
 
 from pyinit.container.folder import STATE_NAME, write_state
 from pyinit.container.network import Attachment
+from pyinit.container.network.devices import Added
 from pyinit.linux.process import is_alive
 
 
 class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`pid` is PID 1 on the host; with `start_time` (ticks since boot) it names one process.
+    It is 0 while the container is being made. `keeper` is a process that stays with the
+    container and removes it at its end.
 
     `created` is in seconds since 1970; `control` the path of the socket; `cgroups` and
-    `network` what has to be taken back.
+    `network` what has to be taken back, which `cleared` says was done. `attached` and
+    `devices` are interfaces that were added later.
     """
 
     name: str
@@ -32,14 +35,20 @@ class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
     remove: bool = False
     cgroups: tuple[str, ...] = ()
     network: Attachment | None = None
+    attached: tuple[Attachment, ...] = ()
+    devices: tuple[Added, ...] = ()
+    cleared: bool = False
+    keeper: int = 0
+    keeper_start: int = 0
+    upper: str | None = None
 
     def is_alive(self) -> bool:
         """Whether PID 1 still runs."""
         return is_alive(self.pid, self.start_time)
 
-    def leftovers(self) -> list[str]:
-        """Paths that are there until the container has been cleared after its end."""
-        return [path for path in (*self.cgroups, self.control) if os.path.lexists(path)]
+    def is_kept(self) -> bool:
+        """Whether somebody stays with it, who still wants to read how it ended."""
+        return self.keeper != 0 and is_alive(self.keeper, self.keeper_start)
 
 
 def save(folder: Path, state: State) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pyinit.errors import SystemFault, UsageError
 
 # Those that belong to a namespace (namespaces(7), and the OCI runtimes' own list).
@@ -25,6 +27,18 @@ def check_sysctl(name: str) -> None:
         raise UsageError(
             f"sysctl {name!r} is not of a namespace: net.*, fs.mqueue.* and the kernel.* of IPC are"
         )
+
+
+def check_sysctls(names: Iterable[str], *, own_network: bool, own_ipc: bool) -> None:
+    """Raise UsageError for a parameter that others would have as well."""
+    for name in names:
+        check_sysctl(name)
+        of_network = name.replace("/", ".").startswith("net.")
+        if not (own_network if of_network else own_ipc):
+            kind = "network" if of_network else "IPC"
+            raise UsageError(
+                f"sysctl {name!r}: the container shares its {kind} namespace: leave one of them out"
+            )
 
 
 def write_sysctls(values: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""clone3(2) used as fork(2): a child that starts in a cgroup v2 of its own."""
+"""clone3(2) used as fork(2): a child in a cgroup v2 of its own, or with another parent."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import ctypes
 import signal
 
 from pyinit.linux.libc import SYS_CLONE3, failed, libc_holding_gil
+from pyinit.linux.prctl import prctl
 
+CLONE_PARENT = 0x00008000
+CLONE_CHILD_CLEARTID = 0x00200000
+CLONE_CHILD_SETTID = 0x01000000
 CLONE_INTO_CGROUP = 0x200000000
+
+PR_GET_TID_ADDRESS = 40
 
 _before = ctypes.pythonapi.PyOS_BeforeFork
 _after_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
@@ -39,6 +45,31 @@ def fork_into(cgroup: int) -> int:
     arguments = CloneArguments(
         flags=CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD.value, cgroup=cgroup
     )
+    return _fork(arguments)
+
+
+def fork_sibling() -> int:
+    """os.fork() in a process of one thread, with the caller's parent as the child's parent.
+
+    What libc's fork does besides is to keep the thread's id where libc looks for it: the
+    kernel does that here. Raises OSError.
+    """
+    address = _tid_address()
+    told = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID if address else 0
+    return _fork(CloneArguments(flags=CLONE_PARENT | told, child_tid=address))
+
+
+def _tid_address() -> int:
+    """Where libc keeps the calling thread's id; 0 where the kernel was built without the call."""
+    found = ctypes.c_uint64(0)
+    try:
+        prctl(PR_GET_TID_ADDRESS, ctypes.addressof(found))
+    except OSError:
+        return 0
+    return found.value
+
+
+def _fork(arguments: CloneArguments) -> int:
     size = ctypes.c_size_t(ctypes.sizeof(arguments))
     _before()
     pid: int = libc_holding_gil.syscall(ctypes.c_long(SYS_CLONE3), ctypes.byref(arguments), size)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pyinit.errors import UsageError
+from pyinit.spec.idmap import parse_map
 from pyinit.spec.limits import Limits
 from pyinit.spec.logs import LogSpec
 from pyinit.spec.network import BridgeNetwork, HostEntry, Network, NoNetwork, Publish
@@ -20,9 +21,14 @@ from pyinit.spec.service import Services
 NAME = re.compile(r"[a-z0-9A-Z][a-zA-Z0-9_.-]{0,62}\Z")
 HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?\Z")
 # Of those that a container can share; mnt is always its own, and net has options of its own.
-NAMESPACES = ("pid", "ipc", "uts", "cgroup")
-RESERVED_NAMES = frozenset({"networks", "locks", "seccomp"})
+NAMESPACES = ("pid", "ipc", "uts", "cgroup", "user", "time")
+# A pid namespace ends with its PID 1, and a mount namespace can't be bound below itself.
+PINNABLE = ("net", "ipc", "uts", "cgroup", "user", "time")
+CLOCKS = ("monotonic", "boottime")
+RESERVED_NAMES = frozenset({"networks", "locks", "seccomp", "ids"})
 
+# 146 years: the kernel's own bound (KTIME_SEC_MAX / 2, time_namespaces(7)).
+_MOST_OFFSET = 4611686018
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -84,7 +90,11 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     container ends; a ceiling. `control` is the path of the control socket; by default it
     lies in the container's folder. `privileged` leaves the kernel's files of the whole
     machine visible and writable. `namespaces` says of a kind (net has its own field) whether
-    it is "private" (the default), "host", "container:NAME" or the path of a namespace.
+    it is "private", "host", "container:NAME" or the path of a namespace; left out, user and
+    time are the host's, and all others private. A user namespace is "auto", "keep-id" or a
+    map (`pyinit.spec.idmap`) in place of "private"; an ordinary user's is "auto" by itself.
+    `pins` are kinds of namespaces kept after the container's end; `time_offsets` are seconds
+    by CLOCKS that a time namespace of its own is ahead.
     """
 
     name: str
@@ -99,6 +109,8 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     volumes: tuple[Volume, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
     namespaces: dict[str, str] = {}
+    pins: tuple[str, ...] = ()
+    time_offsets: dict[str, int] = {}
     network: Network = NoNetwork()
     publish: tuple[Publish, ...] = ()
     dns: tuple[str, ...] = ()
@@ -128,6 +140,11 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             check_environment(key, value)
         for kind, source in self.namespaces.items():
             check_namespace(kind, source)
+        for kind in self.pins:
+            check_pin(kind)
+        if self.pins and self.remove:
+            raise UsageError("--pin and --rm exclude each other: leave one of them out")
+        check_time_offsets(self.time_offsets, self.namespaces.get("time", "private"))
         if self.publish and not isinstance(self.network, BridgeNetwork):
             raise UsageError("ports are published from a bridge: add --net bridge")
 
@@ -144,11 +161,34 @@ def check_namespace(kind: str, source: str) -> None:
     """Raise UsageError unless `source` says where a namespace of this kind comes from."""
     if kind not in NAMESPACES:
         raise UsageError(f"bad namespace {kind!r}: one of {', '.join(NAMESPACES)}")
-    if source in ("private", "host") or source.startswith(("container:", "/")):
+    if source == "host" or source.startswith(("container:", "/")):
+        return
+    if kind == "user":
+        if source not in ("auto", "keep-id"):
+            parse_map(source)
+        return
+    if source == "private":
         return
     raise UsageError(
         f"bad {kind} namespace {source!r}: private, host, container:NAME or the path of one"
     )
+
+
+def check_pin(kind: str) -> None:
+    """Raise UsageError unless a namespace of this kind can outlive its container."""
+    if kind not in PINNABLE:
+        raise UsageError(f"bad --pin {kind!r}: one of {', '.join(PINNABLE)}")
+
+
+def check_time_offsets(offsets: dict[str, int], source: str) -> None:
+    """Raise UsageError unless a container with that time namespace can have the offsets."""
+    for clock, seconds in offsets.items():
+        if clock not in CLOCKS:
+            raise UsageError(f"bad time offset {clock!r}: one of {', '.join(CLOCKS)}")
+        if abs(seconds) > _MOST_OFFSET:
+            raise UsageError(f"bad time offset {clock}={seconds}: {_MOST_OFFSET} s at the most")
+    if offsets and source != "private":
+        raise UsageError(f"a time offset needs a time namespace of its own, not {source!r}")
 
 
 def check_name(name: str) -> None:

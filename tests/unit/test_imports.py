@@ -56,12 +56,15 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     **{
         f"pyinit_ctl.{place}{verb}": (
             BASE
-            | {"pyinit_ctl", "pyinit_ctl.run_attached"}
+            | {"pyinit_ctl", "pyinit_ctl.run_attached", "pyinit_ctl.run_detached"}
             | {"pyinit.container", "pyinit.container.launch"},
             {"click", "msgspec", "rich", "structlog", "trio"},
         )
         for place in ("", "verbs.")
-        for verb in ("run", "rm", "run_attached", "gc", "net", "ns", "update")
+        for verb in (
+            *("run", "run_attached", "run_detached", "rm", "stop", "wait", "ls"),
+            *("gc", "net", "ns", "update"),
+        )
     },
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pyinit.container.clearing import collect
 from pyinit.errors import PyinitError
 from pyinit_ctl import records, registry
 from pyinit_ctl.blocking import BlockingClient
@@ -22,6 +23,7 @@ _PATIENCE = 1.0
 @json_option
 def command(running: bool, quiet: bool, as_json: bool) -> None:
     """List containers, those that have ended too, with their exit status."""
+    collect()
     found = [describe(name) for name in registry.names()]
     if running:
         found = [entry for entry in found if entry["exit"] is None]

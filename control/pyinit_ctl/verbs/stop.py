@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import click
 
+from pyinit.container.clearing import clear
 from pyinit.errors import ConnectionLost, SystemFault
 from pyinit_ctl import records
 from pyinit_ctl.blocking import BlockingClient
@@ -45,6 +46,8 @@ def command(target: str, timeout: float, as_json: bool) -> None:
                     f"`pyinit-ctl rm -f {found}` kills it",
                 ),
             )
+    end = records.read_exit(found) if found.folder else None
+    if found.name is not None:
+        clear(found.name)
     if as_json:
-        end = records.read_exit(found) if found.folder else None
         print_json({"name": str(found), "exit": None if end is None else end.to_json()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pyinit.container.clearing import clear
 from pyinit.errors import NotFound
 from pyinit_ctl import records
 from pyinit_ctl.blocking import BlockingClient
@@ -44,6 +45,7 @@ def wait_container(target: Target) -> records.Exit:
     end = records.read_exit(target)
     if end is None:
         raise NotFound(f"container {str(target)!r} was never started, or is being made just now")
+    clear(str(target))
     return end
 
 

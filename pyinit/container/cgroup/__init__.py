@@ -9,12 +9,13 @@ for `payload` and its leaves alone.
 """
 
 from .groups import ContainerCgroup, create, create_if_possible, reopen
-from .removal import leftovers, remove
+from .removal import is_populated, leftovers, remove
 
 __all__ = [
     "ContainerCgroup",
     "create",
     "create_if_possible",
+    "is_populated",
     "leftovers",
     "remove",
     "reopen",

@@ -69,6 +69,30 @@ class ContainerCgroup:
             raise SystemFault(f"put process {pid} in the cgroups of {self.name}", error) from None
         self._enforce()
 
+    def attach_top(self, pid: int) -> None:
+        """Put the process `pid` in the container's own group, where its namespace may begin.
+
+        `attach_init` comes after. Raises SystemFault.
+        """
+        try:
+            for one in self._trees:
+                one.top.attach(pid)
+        except OSError as error:
+            raise SystemFault(f"put process {pid} in the cgroups of {self.name}", error) from None
+
+    def delegate(self, uid: int, gid: int) -> None:
+        """Let a user namespace's root, who is `uid` here, make leaves and move processes.
+
+        Only the files that the kernel names for that (/sys/kernel/cgroup/delegate), and the
+        freezer's of the payload: limits stay root's. Raises SystemFault.
+        """
+        try:
+            for one in self._trees:
+                for group in (one.top, one.init, one.payload):
+                    tree.give(group, uid, gid, freezing=group is one.payload)
+        except OSError as error:
+            raise SystemFault(f"delegate the cgroups of {self.name}", error) from None
+
     def check(self) -> None:
         """Raise Unsupported when the limits need what can't be had here.
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from pyinit.errors import PyinitError, SystemFault, UsageError
-from pyinit.linux.cgroups import Group, UnifiedGroup, open_group
+from pyinit.linux.cgroups import Group, UnifiedGroup, has_file, open_group
 
 from . import tree
 from .discovery import Hierarchy, discover
@@ -39,8 +39,9 @@ def remove(name: str, paths: Iterable[str], seconds: float = 10.0) -> None:
             with contextlib.suppress(FileNotFoundError):
                 groups.append((path, stack.enter_context(_opened(name, path))))
         deadline = time.monotonic() + seconds
-        # Where killing is one write it comes first: the rest is then empty already.
-        for path, group in sorted(groups, key=lambda pair: not isinstance(pair[1], UnifiedGroup)):
+        # Where killing is one write it comes first, then where the frozen are thawed to die:
+        # the rest is empty after that.
+        for path, group in sorted(groups, key=lambda pair: _turn(pair[1])):
             _end_all(path, group, deadline)
     for path, _ in groups:
         _unmake(path, deadline)
@@ -59,6 +60,12 @@ def remove_stale(name: str, path: str) -> None:
         _unmake(path, time.monotonic() + 1.0)
     except (FileNotFoundError, PyinitError):
         return
+
+
+def _turn(group: Group) -> int:
+    if isinstance(group, UnifiedGroup):
+        return 0
+    return 1 if has_file(group.descriptor, "freezer.state") else 2
 
 
 def _opened(name: str, path: str) -> Group:
@@ -96,6 +103,12 @@ def _unmake(path: str, deadline: float) -> None:
             time.sleep(0.001)
         else:
             return
+
+
+def is_populated(path: str) -> bool:
+    """Whether a process lives in the group or below. Raises OSError."""
+    with open_group(path) as group:
+        return group.populated()
 
 
 def leftovers(hierarchies: Iterable[Hierarchy] | None = None) -> dict[str, list[str]]:

@@ -164,6 +164,18 @@ def _inherit_cpuset(hierarchy: Hierarchy, above: Group, group: Group) -> None:
             write_at(group.descriptor, file, read_at(above.descriptor, file).strip())
 
 
+_DELEGATED = ("cgroup.procs", "tasks", "cgroup.threads", "cgroup.subtree_control")
+_FREEZING = ("cgroup.freeze", "freezer.state")
+
+
+def give(group: Group, uid: int, gid: int, *, freezing: bool) -> None:
+    """Hand a group to a user: its folder, and the files that move processes. Raises OSError."""
+    os.fchown(group.descriptor, uid, gid)
+    for name in _DELEGATED + (_FREEZING if freezing else ()):
+        with contextlib.suppress(FileNotFoundError):
+            os.chown(name, uid, gid, dir_fd=group.descriptor)
+
+
 def enable(mountpoint: str, path: str, wanted: frozenset[str]) -> OSError | None:
     """Hand the controllers `wanted` down to the groups in `path`, as far as the kernel lets us.
 

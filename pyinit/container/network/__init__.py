@@ -151,6 +151,22 @@ def clear(live: Collection[str], *, folder: Path = FOLDER) -> list[str]:
     return [owner for _, owner, _ in dead]
 
 
+def clear_owner(name: str, *, folder: Path = FOLDER) -> None:
+    """Take back all that the container `name` has on any bridge, interfaces added later too."""
+    if not folder.is_dir():
+        return
+    for where, owner, lease in leases.all_of(folder):
+        if owner.partition("/")[0] == name:
+            _take_back(owner, where, lease, folder)
+
+
+def owners(*, folder: Path = FOLDER) -> set[str]:
+    """The containers that have something on a bridge."""
+    if not folder.is_dir():
+        return set()
+    return {owner.partition("/")[0] for _, owner, _ in leases.all_of(folder)}
+
+
 def _reserve(
     ip: Any,
     owner: str,
