@@ -33,13 +33,14 @@ from pyinit.init.reaper import Reaper
 from pyinit.init.record import write_exit_record
 from pyinit.init.server import BACKLOG, serve
 from pyinit.init.services import end_services, make_supervisor, run_services, services_are_up
-from pyinit.init.signals import EarlySignals, Reaction, name_of, reaction
+from pyinit.init.signals import EarlySignals, Reaction, reaction
 from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase
 from pyinit.linux.dispositions import reset_hidden_signals
 from pyinit.linux.prctl import set_dumpable
+from pyinit.spec.signals import signal_name
 from pyinit.spec.status import ExitStatus
 
 # Real-time signals have no member of signal.Signals: trio is content with their numbers.
@@ -192,17 +193,17 @@ def _react(container: Container, number: int) -> None:
     main = container.main
     running = main is not None and main.status is None
     if number != signal.SIGCHLD:
-        container.events.tell("signal", details={"signal": name_of(number)})
+        container.events.tell("signal", details={"signal": signal_name(number)})
     has_services = container.supervisor is not None and bool(container.supervisor.services)
     match reaction(number, has_main=running, has_services=has_services):
         case Reaction.REAP:
             container.reaper.reap()
         case Reaction.FORWARD:
             assert main is not None
-            log.debug("signal passed on", signal=name_of(number))
+            log.debug("signal passed on", signal=signal_name(number))
             container.config.forwarding.deliver(main.pid, number)
         case Reaction.SHUT_DOWN:
-            log.info("signal to end", signal=name_of(number))
+            log.info("signal to end", signal=signal_name(number))
             container.request_end()
         case Reaction.NOTHING:
             pass

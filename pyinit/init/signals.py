@@ -13,7 +13,6 @@ from enum import Enum, auto
 from pyinit.init.forwarding import HANDLED
 
 SIGRTMIN = signal.SIGRTMIN.value
-SIGRTMAX = signal.SIGRTMAX.value
 
 # What runtimes send to say "end": docker and podman TERM, a terminal INT, LXC SIGPWR,
 # systemd-nspawn SIGRTMIN+3 (halt) and SIGRTMIN+4 (power off).
@@ -38,16 +37,6 @@ def reaction(number: int, *, has_main: bool, has_services: bool = False) -> Reac
     if has_main:
         return Reaction.NOTHING if number == signal.SIGPIPE else Reaction.FORWARD
     return Reaction.SHUT_DOWN if number in SHUTDOWN else Reaction.NOTHING
-
-
-def name_of(number: int) -> str:
-    """SIGTERM for 15, SIGRTMIN+3 for 37, and the plain number for what has no name."""
-    if SIGRTMIN < number < SIGRTMAX:
-        return f"SIGRTMIN+{number - SIGRTMIN}"
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
 
 
 class EarlySignals:

@@ -29,3 +29,13 @@ def _named(name: str) -> int:
             return value if signal.SIGRTMIN <= value <= signal.SIGRTMAX else 0
     found_signal = signal.Signals.__members__.get(name)
     return int(found_signal) if found_signal is not None else 0
+
+
+def signal_name(number: int) -> str:
+    """SIGTERM for 15, SIGRTMIN+3 for 37, and the plain number for what has no name."""
+    if signal.SIGRTMIN < number < signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -1,18 +1,20 @@
-"""`pyinit-ctl stop`: end a container and wait for its end."""
+"""`pyinit-ctl stop`: end a container and wait for its end, or stop services of it."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import click
 
 from pyinit.container.clearing import clear
-from pyinit.errors import ConnectionLost, SystemFault
+from pyinit.errors import ConnectionLost, SystemFault, UsageError
 from pyinit_ctl import records
 from pyinit_ctl.blocking import BlockingClient
 from pyinit_ctl.ending import await_end
 from pyinit_ctl.output import json_option, print_json
-from pyinit_ctl.registry import resolve
+from pyinit_ctl.registry import Target, resolve
+from pyinit_ctl.service_change import change, no_wait
 
 # What the init may take beyond the time it has for its processes.
 _SLACK = 15.0
@@ -20,34 +22,49 @@ _SLACK = 15.0
 
 @click.command("stop")
 @click.argument("target")
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option(
     "-t",
     "--timeout",
     type=click.FloatRange(min=0, max=1e9),
-    default=10.0,
-    show_default=True,
-    help="Seconds between TERM and KILL, at the most.",
+    help="Seconds between TERM and KILL, at the most; the container's own when left out.",
 )
+@no_wait
 @json_option
-def command(target: str, timeout: float, as_json: bool) -> None:
-    """End a container: TERM to its processes, KILL to those that stay, and wait for the end."""
-    found = resolve(target)
+def command(
+    target: str, services: tuple[str, ...], timeout: float | None, no_wait: bool, as_json: bool
+) -> None:
+    """End a container: its command, its services in reverse order, all else; and wait for it.
+
+    With SERVICE, stop these services alone, and before them those that require them.
+    """
+    if not services:
+        _stop_container(resolve(target), timeout, wait=not no_wait, as_json=as_json)
+        return
+    if timeout is not None:
+        raise UsageError("--timeout is the container's: a service has its own stop-timeout")
+    sys.exit(change(target, "StopService", services, no_wait=no_wait, as_json=as_json))
+
+
+def _stop_container(found: Target, timeout: float | None, *, wait: bool, as_json: bool) -> None:
     # Before the request, or the process could be gone and its number another's.
     process = records.open_process(records.read_state(found)) if found.folder else None
+    limit = None if timeout is None else timeout + _SLACK
     with BlockingClient(found) as client:
         with suppress(ConnectionLost):  # when it is quicker than its own answer
             client.call("Shutdown", timeout=timeout)
-        if not await_end(process, client, timeout + _SLACK):
+        if wait and not await_end(process, client, limit):
             raise SystemFault(
                 f"stop {found}",
                 TimeoutError(
                     0,
-                    f"its init did not end within {timeout + _SLACK:g} s; "
+                    f"its init did not end within {limit:g} s; "
+                    f"`pyinit-ctl why {found}` says what it waits for, and "
                     f"`pyinit-ctl rm -f {found}` kills it",
                 ),
             )
-    end = records.read_exit(found) if found.folder else None
-    if found.name is not None:
+    end = records.read_exit(found) if found.folder and wait else None
+    if found.name is not None and wait:
         clear(found.name)
     if as_json:
         print_json({"name": str(found), "exit": None if end is None else end.to_json()})

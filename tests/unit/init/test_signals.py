@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from pyinit.init.signals import HANDLED, SHUTDOWN, EarlySignals, Reaction, name_of, reaction
+from pyinit.init.signals import HANDLED, SHUTDOWN, EarlySignals, Reaction, reaction
+from pyinit.spec.signals import signal_name
 
 
 def test_real_time_signals_are_handled_and_libcs_own_are_not() -> None:
@@ -40,7 +41,7 @@ def test_every_signal_has_a_reaction(number: int, has_main: bool, has_services: 
     ],
 )
 def test_names(number: int, name: str) -> None:
-    assert name_of(number) == name
+    assert signal_name(number) == name
 
 
 def test_early_signals_are_remembered_once_in_order() -> None:

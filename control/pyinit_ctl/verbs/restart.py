@@ -1,0 +1,20 @@
+"""`pyinit-ctl restart`: stop and start services."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pyinit_ctl.output import json_option
+from pyinit_ctl.service_change import change, no_wait, services_argument
+
+
+@click.command("restart")
+@click.argument("target")
+@services_argument
+@no_wait
+@json_option
+def command(target: str, services: tuple[str, ...], no_wait: bool, as_json: bool) -> None:
+    """Stop and start services, and wait until they are up again."""
+    sys.exit(change(target, "RestartService", services, no_wait=no_wait, as_json=as_json))
