@@ -61,7 +61,7 @@ def test_what_takes_root_says_so_and_names_the_way_round(
     user: User, words: tuple[str, ...], way: str
 ) -> None:
     assert way in user.refused("run", *words, "--", "true")
-    assert not [path for path in user.run_dir.glob("c-*")]
+    assert not list(user.run_dir.glob("c-*"))
 
 
 @pytest.mark.parametrize("kind", ["pid", "ipc", "net", "uts"])

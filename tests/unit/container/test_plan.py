@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pyinit.container.plan import describe, device_numbers, planned_mounts
+from pyinit.container.plan import Surroundings, describe, device_numbers, planned_mounts
 from pyinit.spec.container import ContainerSpec, Root, Tmpfs, Volume
-from pyinit.spec.network import HostNetwork
 
 FOLDER = Path("/run/pyinit/name")
 
 
-def lines(spec: ContainerSpec) -> list[str]:
-    return describe(planned_mounts(spec, FOLDER)).splitlines()
+def lines(spec: ContainerSpec, around: Surroundings | None = None) -> list[str]:
+    return describe(planned_mounts(spec, FOLDER, around or Surroundings())).splitlines()
 
 
 def test_default() -> None:
@@ -59,6 +58,11 @@ def test_outer_volumes_come_first() -> None:
     assert [line for line in plan if line in wanted] == wanted
 
 
+def test_tmpfs_without_a_size() -> None:
+    plan = lines(ContainerSpec(name="name", tmpfs=(Tmpfs(target="/cache"),)))
+    assert "mount tmpfs at /cache (mode=1777,nosuid,nodev)" in plan
+
+
 def test_a_volume_takes_the_place_of_our_own_file() -> None:
     spec = ContainerSpec(name="name", volumes=(Volume(source="/srv/hosts", target="/etc/hosts"),))
     plan = lines(spec)
@@ -66,9 +70,14 @@ def test_a_volume_takes_the_place_of_our_own_file() -> None:
     assert "bind /run/pyinit/name/hosts at /etc/hosts" not in plan
 
 
-def test_host_network_shows_the_hosts_sysfs() -> None:
-    plan = lines(ContainerSpec(name="name", network=HostNetwork()))
+def test_what_is_not_its_own_is_the_hosts() -> None:
+    around = Surroundings(own_network=False, own_pids=False, own_ipc=False, tty_group=False)
+    plan = lines(ContainerSpec(name="name"), around)
     assert "rbind /sys at /sys (ro,nosuid,nodev,noexec)" in plan
+    assert "rbind /proc at /proc (nosuid,nodev,noexec)" in plan
+    assert not [line for line in plan if "/dev/mqueue" in line]
+    terminals = next(line for line in plan if line.startswith("mount devpts"))
+    assert "gid=5" not in terminals
 
 
 def test_privileged_hides_nothing_and_read_only_comes_last() -> None:

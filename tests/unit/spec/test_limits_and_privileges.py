@@ -6,7 +6,7 @@ import pytest
 
 from pyinit.errors import Unsupported, UsageError
 from pyinit.spec.limits import IoLimit, Limits, settings
-from pyinit.spec.privileges import Privileges, Rlimit, rlimits_of
+from pyinit.spec.privileges import Privileges, Rlimit, change_no_new_privs, rlimits_of
 
 
 def files(limits: Limits, *, unified: bool) -> list[str]:
@@ -36,6 +36,17 @@ def test_one_way_of_io_is_limited_alone() -> None:
 def test_limits_by_name_are_ordered() -> None:
     found = rlimits_of({"nproc": (1, 2), "core": (0, 0)})
     assert found == (Rlimit("core", 0, 0), Rlimit("nproc", 1, 2))
+
+
+def test_no_new_privs_is_changed_where_asked() -> None:
+    base = Privileges()
+    assert change_no_new_privs(base, None) is base
+    assert change_no_new_privs(base, False).no_new_privs is False
+
+
+def test_masks() -> None:
+    some = Privileges(capabilities=("CAP_CHOWN", "CAP_KILL"), ambient=("CAP_KILL",))
+    assert (some.mask(), some.ambient_mask()) == (0b100001, 0b100000)
 
 
 def test_unknown_limit_and_ranges() -> None:
