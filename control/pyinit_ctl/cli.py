@@ -108,7 +108,8 @@ def main(words: Sequence[str]) -> int:
     try:
         return _run(words)
     except PyinitError as error:
-        say(str(error))
+        for line in str(error).splitlines():  # a file may have many faults
+            say(line)
         return error.status
     except click.ClickException as error:
         say(f"{error.format_message()}; see --help")

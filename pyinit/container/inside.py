@@ -107,10 +107,21 @@ def _config(inside: Inside) -> InitConfig:
         exit_record=inside.exit_record,
         log=inside.log,
         logs=LogConfig(
-            folder=inside.logs, size=spec.log.size, count=spec.log.count, main=spec.log.main
+            folder=inside.logs,
+            size=spec.log.size,
+            count=spec.log.count,
+            main=spec.log.main,
+            console=_console(inside),
         ),
         groups=inside.cgroup.payload() if inside.cgroup is not None else None,
     )
+
+
+def _console(inside: Inside) -> tuple[int | None, int | None] | None:
+    """Where what services write is shown, which is where no command writes."""
+    if inside.stdio is None or inside.spec.command or not inside.spec.services:
+        return None
+    return inside.stdio[1], inside.stdio[2]
 
 
 def _move_stdio(inside: Inside) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pyinit.init.forwarding import Forwarding
@@ -17,13 +18,15 @@ class LogConfig:
 
     `folder` is the descriptor of the folder for the files, None for none; each is of `size`
     bytes at most, and of each log `count` are kept. The main command's output is logged where
-    it goes nowhere else, and with `main` beside going to the InitConfig's `stdio`.
+    it goes nowhere else, and with `main` beside going to the InitConfig's `stdio`. `console`
+    are descriptors that get what services write to stdout and stderr, line by line.
     """
 
     folder: int | None = None
     size: int = 10 << 20
     count: int = 5
     main: bool = False
+    console: tuple[int | None, int | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,8 @@ class InitConfig:
     `warn_orphans` logs each orphan that is reaped as a warning. `log_level` is error,
     warning, info or debug; `log_format` console, json, or auto: what suits the descriptor.
 
-    `services` are supervised. The command starts when they are up; an adopted one that waits
-    for that is told so by the closing of `gate`.
+    `services` are supervised. The command starts when they are up, which `on_up` is called
+    for: an adopted one may wait for that.
     """
 
     name: str
@@ -68,4 +71,4 @@ class InitConfig:
     groups: PayloadGroups | None = None
     logs: LogConfig = field(default_factory=LogConfig)
     services: Services = field(default_factory=dict)
-    gate: int | None = None
+    on_up: Callable[[], None] | None = None

@@ -21,13 +21,15 @@ def file_name(service: str) -> str:
 class LogFolder:
     """Writes records to `NAME.log`; a full file becomes NAME.log.1, up to `count` files.
 
-    `folder` is a descriptor; `size` the bytes of a file at the most.
+    `folder` is a descriptor; `size` the bytes of a file at the most. `limits` are size and
+    count of logs that have their own.
     """
 
     def __init__(self, folder: int, size: int, count: int) -> None:
         self._folder = folder
         self._size = size
         self._count = count
+        self.limits: dict[str, tuple[int, int]] = {}
         self._files: dict[str, _File] = {}
 
     def write(self, service: str, records: bytes) -> tuple[bytes, str]:
@@ -41,7 +43,8 @@ class LogFolder:
 
     def _write_some(self, service: str, records: bytes) -> bytes:
         file = self._files.get(service) or self._open(service)
-        cut = portion(records, self._size - file.size)
+        size, _ = self._limits(service)
+        cut = portion(records, size - file.size)
         if not cut and file.size:
             self._rotate(service)
             return records
@@ -50,6 +53,9 @@ class LogFolder:
         file.append(records[:cut])
         return records[cut:]
 
+    def _limits(self, service: str) -> tuple[int, int]:
+        return self.limits.get(service, (self._size, self._count))
+
     def _open(self, service: str) -> _File:
         descriptor = os.open(file_name(service), _FLAGS, 0o600, dir_fd=self._folder)
         self._files[service] = file = _File(descriptor)
@@ -57,10 +63,11 @@ class LogFolder:
 
     def _rotate(self, service: str) -> None:
         name = file_name(service)
-        if self._count == 1:
+        _, count = self._limits(service)
+        if count == 1:
             # A new file rather than an empty one: who follows it sees that it is another.
             os.unlink(name, dir_fd=self._folder)
-        for old, new in renames(name, self._count):
+        for old, new in renames(name, count):
             with suppress(FileNotFoundError):
                 os.rename(old, new, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self._files.pop(service).close()

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 
 import trio
 
 from pyinit.init.config import LogConfig
+from pyinit.init.log_console import Console
 from pyinit.init.log_files import LogFolder
 from pyinit.init.log_framing import Framer
 from pyinit.init.log_ring import LogRing
 from pyinit.init.log_writer import LogWriter
+from pyinit.spec.service import LogOptions
 
 MAIN = "main"
 CHUNK = 65536
@@ -27,9 +28,17 @@ BESIDE_FILES, ALONE = 1 << 20, 4 << 20
 class Logs:
     """The logs, their readers and writers. Tasks of its own run in `nursery`."""
 
-    def __init__(self, nursery: trio.Nursery, writers: Sequence[LogWriter], ring: LogRing) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        ring: LogRing,
+        files: LogFolder | None = None,
+        console: Console | None = None,
+    ) -> None:
         self._nursery = nursery
-        self._writers = writers
+        self._files = files
+        self._console = console
+        self._writers = [LogWriter(each.write) for each in (files, console) if each is not None]
         self._readers = 0
         self._news = trio.Event()
         self._awaited = False
@@ -39,10 +48,18 @@ class Logs:
     @classmethod
     def of(cls, config: LogConfig, nursery: trio.Nursery) -> Logs:
         """As the configuration has them."""
+        console = Console(*config.console) if config.console is not None else None
         if config.folder is None:
-            return cls(nursery, [], LogRing(ALONE))
+            return cls(nursery, LogRing(ALONE), console=console)
         files = LogFolder(config.folder, config.size, config.count)
-        return cls(nursery, [LogWriter(files.write)], LogRing(BESIDE_FILES))
+        return cls(nursery, LogRing(BESIDE_FILES), files, console)
+
+    def configure(self, service: str, options: LogOptions) -> None:
+        """How the log of a service is kept, from now on."""
+        if self._files is not None:
+            self._files.limits[service] = (options.max_size, options.max_files)
+        if self._console is not None:
+            self._console.names[service] = options.prefix
 
     def pipes(self, service: str) -> tuple[int, int]:
         """Descriptors for a command's stdout and stderr; the caller closes them after its start.

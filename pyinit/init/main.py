@@ -230,12 +230,12 @@ async def _start_main(container: Container, ready: ReadyChannel) -> None:
 
 async def _services_first(container: Container) -> bool:
     """Wait for the services, where there are any; whether the command is still to start."""
-    gate = container.config.gate
+    on_up = container.config.on_up
     up = not container.config.services or await services_are_up(container)
     if up:
         container.state = "running"
-        if gate is not None:
-            os.close(gate)
+        if on_up is not None:
+            on_up()
     return up
 
 

@@ -62,6 +62,7 @@ def _outputs(container: Container, launch: Launch) -> tuple[int, int]:
     """Where a command of the service writes to: its log, or nowhere."""
     if not launch.spec.log.keep:
         return container.devnull, container.devnull
+    container.logs.configure(launch.service, launch.spec.log)
     return container.logs.pipes(launch.service)
 
 

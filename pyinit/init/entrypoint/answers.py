@@ -36,6 +36,7 @@ pyinit's own:
   --log-level LEVEL         error, warning (the default), info or debug
   --log-format FORM         console, json, or auto: console on a terminal
   --pass-notify-socket      leave NOTIFY_SOCKET in the command's environment
+  --services PATH           supervise the services of a TOML file, or of a folder of them
   --check PATH              check a file or folder of services, and leave
 
 Environment: TINI_SUBREAPER, TINI_KILL_PROCESS_GROUP, TINI_VERBOSITY, DUMB_INIT_SETSID,

@@ -14,6 +14,9 @@ from pyinit.init.forwarding import HANDLED, Forwarding
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Callable
+
+    from pyinit.spec.service import Services
 else:
     import _signal
 
@@ -35,11 +38,16 @@ def run_full(
     pid: int | None,
     listeners: tuple[int, ...],
     environment: dict[bytes, bytes],
+    services: Services | None = None,
+    on_up: Callable[[], None] | None = None,
 ) -> int:
-    """Be init with a control socket until the command ends. Returns its exit code."""
+    """Be init with a control socket or services until the command, or the last of them ends.
+
+    Returns the exit code to leave with. `on_up` is called when the services are up.
+    """
     forwarding = options.forwarding()
     forward_meanwhile(pid, forwarding)
-    from pyinit.init.config import InitConfig
+    from pyinit.init.config import InitConfig, LogConfig
     from pyinit.init.start import seal_and_run
     from pyinit.spec.privileges import PRIVILEGED
 
@@ -58,5 +66,9 @@ def run_full(
         warn_orphans=options.warn_orphans,
         log_level=options.level,
         log_format=options.log_format,
+        services=services or {},
+        on_up=on_up,
+        # Whoever runs this container collects the output of its PID 1.
+        logs=LogConfig(console=(1, 2)),
     )
     return seal_and_run(config, lambda: None)

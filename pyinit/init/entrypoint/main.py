@@ -36,7 +36,12 @@ def main() -> NoReturn:
 
         os._exit(answer(options))
     try:
-        code = run(options, os.environb.copy())
+        if options.services:
+            from pyinit.init.entrypoint.supervised import run_supervised
+
+            code = run_supervised(options, os.environb.copy())
+        else:
+            code = run(options, os.environb.copy())
     except (PyinitError, OSError) as error:
         _leave(str(error), 125)
     # Nothing is left to be tidied up, and the interpreter would take 3 ms for it.
@@ -56,10 +61,10 @@ def run(options: Options, environment: dict[bytes, bytes]) -> int:
     """
     report = Report(options.level, options.log_format)
     notice = HostNotice(environment.get(b"NOTIFY_SOCKET"))
-    listeners, handed = _sockets(options, environment, report)
+    listeners, handed = take_sockets(options, environment, report)
     if not options.pass_notify_socket:
         environment.pop(b"NOTIFY_SOCKET", None)
-    _become_init(options, report)
+    become_init(options, report)
     block_signals()
     payload = start(options, environment, handed, report) if options.command else None
     for descriptor in handed:
@@ -72,7 +77,7 @@ def run(options: Options, environment: dict[bytes, bytes]) -> int:
     return code
 
 
-def _sockets(
+def take_sockets(
     options: Options, environment: dict[bytes, bytes], report: Report
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Control sockets to listen on, and sockets to hand on to the command."""
@@ -94,7 +99,7 @@ def _sockets(
     return tuple(listeners), tuple(handed)
 
 
-def _become_init(options: Options, report: Report) -> None:
+def become_init(options: Options, report: Report) -> None:
     default_hidden_signals()
     if options.parent_death and not die_with_parent(options.parent_death):
         report.error("can't ask for a signal at the parent's death")

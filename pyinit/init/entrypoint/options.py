@@ -36,6 +36,7 @@ _LONG = {
     "--name": "name",
     "--pass-notify-socket": "pass_notify_socket",
     "--rewrite": "r",
+    "--services": "services",
     "--single-child": "c",
     "--verbose": "v",
     "--version": "V",
@@ -72,6 +73,7 @@ class Options:
         self.name = ""
         self.grace = 10.0
         self.control = ""
+        self.services = ""
         self.keep_control_folder = False
         self.pass_notify_socket = False
 
@@ -249,5 +251,5 @@ def _check_together(options: Options) -> None:
         return
     if options.single_child and options.group:
         raise UsageError("-g and --single-child exclude each other: one process, or its group")
-    if not options.command and not options.control:
+    if not options.command and not options.control and not options.services:
         raise UsageError("no command: give the program to run, or see pyinit --help")

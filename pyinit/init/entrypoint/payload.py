@@ -48,10 +48,32 @@ def block_signals() -> None:
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
 
 
+class Gate:
+    """What holds the command up, right before it is executed, until services are up."""
+
+    def __init__(self) -> None:
+        self._waiting, self._opening = os.pipe2(os.O_CLOEXEC)
+
+    def open(self) -> None:
+        """Let the command through."""
+        os.write(self._opening, b"!")
+
+    def wait(self) -> None:
+        """In the child: until it is open. Ends the process when init has gone."""
+        os.close(self._opening)
+        if not os.read(self._waiting, 1):
+            os._exit(0)
+
+
 def start(
-    options: Options, environment: Environment, handed: tuple[int, ...], report: Report
+    options: Options,
+    environment: Environment,
+    handed: tuple[int, ...],
+    report: Report,
+    gate: Gate | None = None,
 ) -> Payload:
-    """Fork and execute the command. Returns once it is executed, or could not be.
+    """Fork and execute the command. Returns once it is executed, or could not be; with a
+    gate at once.
 
     `handed` are listening sockets that are not init's, given on by sd_listen_fds(3).
     A command that can't be executed has said so, and ends with 126 or 127.
@@ -62,7 +84,10 @@ def start(
     result, told = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _become(options, environment, handed, report, told)
+        _become(options, environment, handed, report, told, gate)
+    if gate is not None:
+        # Its failure is known by its exit code. The pipe stays open: nobody has to read it.
+        return Payload(pid, executed=True)
     os.close(told)
     executed = not os.read(result, 1)
     os.close(result)
@@ -99,6 +124,7 @@ def _become(
     handed: tuple[int, ...],
     report: Report,
     told: int,
+    gate: Gate | None,
 ) -> NoReturn:
     """The child's side: execute or exit."""
     code = NOT_EXECUTABLE
@@ -107,6 +133,8 @@ def _become(
         if handed:
             told = _hand_over(environment, handed, told)
         _reset_signals()
+        if gate is not None:
+            gate.wait()
         error = _execute(options.command, environment)
         name = options.command[0]
         os.write(told, b"!")
