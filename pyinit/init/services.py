@@ -27,6 +27,11 @@ def make_supervisor(container: Container) -> Supervisor:
         return _outputs(container, launch)
 
     def tell(kind: str, service: str, fields: dict[str, object]) -> None:
+        if kind == "shutdown":
+            # One of the stages of the container's own end, where there is any service to stop.
+            if not supervisor.services:
+                return
+            fields = {"stage": "services", **fields}
         log.info(kind, service=service, **fields)
         container.events.tell(kind, service, fields)
 
@@ -40,7 +45,7 @@ def make_supervisor(container: Container) -> Supervisor:
         container.devnull,
         outputs,
     )
-    return Supervisor(
+    supervisor = Supervisor(
         config.services,
         processes,
         on_event=tell,
@@ -48,6 +53,7 @@ def make_supervisor(container: Container) -> Supervisor:
         # A container with a command of its own, or that idles, ends with that alone.
         exit_when_done=bool(config.services) and not config.command,
     )
+    return supervisor
 
 
 def notify_folder() -> str:
