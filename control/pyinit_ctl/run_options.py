@@ -66,6 +66,7 @@ OPTIONS: list[click.Parameter] = [
     _option("--user", "-u", metavar="USER[:GROUP]", help="run as this user, by name or number"),
     _option("--services", metavar="PATH", help="supervise the services of a TOML file or folder"),
     _option("--control", metavar="PATH", help="put the control socket here"),
+    _option("--log", flag=True, help="log the output that is shown here too; always so with -d"),
     _option("--log-size", metavar="SIZE", default="10m", help="how large a file of a log may get"),
     _option("--log-count", type=int, metavar="N", default=5, help="how many files of a log stay"),
     _option("--stop-timeout", type=float, default=10.0, metavar="S", help="between TERM and KILL"),
@@ -163,7 +164,7 @@ def _log(values: dict[str, Any]) -> LogSpec:
         raise UsageError(f"bad log size {values['log_size']!r}: at least {SMALLEST >> 10}k")
     if not 1 <= count <= MOST:
         raise UsageError(f"bad log count {count}: between 1 and {MOST}")
-    return LogSpec(size=size, count=count)
+    return LogSpec(size=size, count=count, main=values["log"])
 
 
 def _each(read: Callable[[str], T], texts: Iterable[str]) -> tuple[T, ...]:

@@ -93,7 +93,7 @@ class Container:
             self.events.tell("exited", MAIN, ended(await self.main.wait()))
 
     def tell_stage(self, stage: str) -> None:
-        """How far the end of the container has come: asked, main, terminate or kill."""
+        """How far the end of the container has come: asked, services, main, terminate, kill."""
         self.events.tell("shutdown", details={"stage": stage})
 
     def conclude(self, status: ExitStatus) -> None:

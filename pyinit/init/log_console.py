@@ -26,7 +26,8 @@ class Console:
         """Write whole records. What nobody reads is not missed: the logs have it."""
         head = f"{self.names.get(service) or service} | ".encode()
         lines: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        for line in records.splitlines():
+        # Not splitlines: a carriage return is a part of the text.
+        for line in records[:-1].split(b"\n"):
             record = parse(line)
             if record is not None:
                 lines[record.stream].append(head + record.text + b"\n")

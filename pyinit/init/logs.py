@@ -6,8 +6,10 @@ writes much costs PID 1 time in proportion, and memory of a fixed amount.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from contextlib import ExitStack
 
 import trio
 
@@ -17,6 +19,7 @@ from pyinit.init.log_files import LogFolder
 from pyinit.init.log_framing import Framer
 from pyinit.init.log_ring import LogRing
 from pyinit.init.log_writer import LogWriter
+from pyinit.init.sinks import Sink
 from pyinit.spec.service import LogOptions
 
 MAIN = "main"
@@ -39,7 +42,7 @@ class Logs:
         self._files = files
         self._console = console
         self._writers = [LogWriter(each.write) for each in (files, console) if each is not None]
-        self._readers = 0
+        self._readers = self._copiers = 0
         self._news = trio.Event()
         self._awaited = False
         self._quiet = trio.Event()
@@ -61,32 +64,34 @@ class Logs:
         if self._console is not None:
             self._console.names[service] = options.prefix
 
-    def pipes(self, service: str) -> tuple[int, int]:
+    def pipes(
+        self, service: str, copies: tuple[int | None, int | None] = (None, None)
+    ) -> tuple[int, int]:
         """Descriptors for a command's stdout and stderr; the caller closes them after its start.
 
         They are close-on-exec and block. What is written to them is the service's log, until
-        the last copy of each is closed. Raises OSError.
+        the last copy of each is closed. It goes to `copies` as well, pipes or sockets of which
+        this keeps a descriptor of its own; then the command waits for who reads those.
+        Raises OSError.
         """
-        stdout = os.pipe2(os.O_CLOEXEC)
-        try:
-            stderr = os.pipe2(os.O_CLOEXEC)
-        except OSError:
-            os.close(stdout[0])
-            os.close(stdout[1])
-            raise
-        self.read(service, "stdout", stdout[0])
-        self.read(service, "stderr", stderr[0])
+        with ExitStack() as undo:
+            stdout = _pipe(undo)
+            stderr = _pipe(undo)
+            sinks = [None if copy is None else _sink(copy, undo) for copy in copies]
+            undo.pop_all()
+        self._start_reading(service, "stdout", stdout[0], sinks[0])
+        self._start_reading(service, "stderr", stderr[0], sinks[1])
         return stdout[1], stderr[1]
 
-    def read(self, service: str, stream: str, descriptor: int) -> None:
-        """Log what can be read from a descriptor, and close it in the end."""
+    def _start_reading(self, service: str, stream: str, descriptor: int, sink: Sink | None) -> None:
         os.set_blocking(descriptor, False)
         for writer in self._writers:
             writer.start()
         self._readers += 1
-        self._nursery.start_soon(self._read, service, Framer(stream), descriptor)
+        self._copiers += sink is not None
+        self._nursery.start_soon(self._read, service, Framer(stream), descriptor, sink)
 
-    async def _read(self, service: str, framer: Framer, descriptor: int) -> None:
+    async def _read(self, service: str, framer: Framer, descriptor: int, sink: Sink | None) -> None:
         try:
             while True:
                 try:
@@ -99,14 +104,18 @@ class Logs:
                 self._take(service, framer.feed(data, time.time_ns()))
                 for writer in self._writers:
                     await writer.room(service)
+                if sink is not None:
+                    await sink.send(data)
                 # Others have their turn, however much there is to read.
                 await trio.lowlevel.checkpoint()
         finally:
             self._take(service, framer.end(time.time_ns()))
             os.close(descriptor)
+            if sink is not None:
+                sink.close()
             self._readers -= 1
-            if not self._readers:
-                self._quiet.set()
+            self._copiers -= sink is not None
+            self._quiet.set()
 
     def _take(self, service: str, records: bytes) -> None:
         if not records:
@@ -128,12 +137,34 @@ class Logs:
         self._awaited = True
         await self._news.wait()
 
-    async def finish(self, seconds: float) -> None:
-        """Once the commands have ended: read and write what is left, for that time at most."""
+    async def finish(self, seconds: float, patience: float = 0.0) -> None:
+        """Once the commands have ended: read and write what is left, for that time at most.
+
+        Copies are waited for with `patience`, also in seconds: somebody reads them.
+        """
+        with trio.move_on_after(patience):
+            while self._copiers:
+                await self._next_end()
         with trio.move_on_after(seconds):
             while self._readers:
-                self._quiet = trio.Event()
-                await self._quiet.wait()
+                await self._next_end()
         async with trio.open_nursery() as nursery:
             for writer in self._writers:
                 nursery.start_soon(writer.finish, seconds)
+
+    async def _next_end(self) -> None:
+        self._quiet = trio.Event()
+        await self._quiet.wait()
+
+
+def _pipe(undo: ExitStack) -> tuple[int, int]:
+    ends = os.pipe2(os.O_CLOEXEC)
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends
+
+
+def _sink(descriptor: int, undo: ExitStack) -> Sink:
+    sink = Sink(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3))
+    undo.callback(sink.close)
+    return sink

@@ -97,7 +97,7 @@ async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) ->
             await _start_main(container, ready)
             nursery.start_soon(container.tell_main_end)
             status = await _until_end(container)
-            await container.logs.finish(LOG_PATIENCE)
+            await container.logs.finish(LOG_PATIENCE, config.grace)
             container.conclude(status)
             await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
@@ -270,6 +270,10 @@ def _main_stdio(container: Container) -> Iterator[tuple[tuple[int, int, int], in
             for descriptor in {each for each in config.stdio if each is not None}:
                 stack.callback(os.close, descriptor)
             stdin, stdout, stderr = (_or_null(container, each) for each in config.stdio)
+            if config.logs.main:
+                stdout, stderr = container.logs.pipes(MAIN, config.stdio[1:])
+                stack.callback(os.close, stdout)
+                stack.callback(os.close, stderr)
             yield (stdin, stdout, stderr), None
         else:
             stdout, stderr = container.logs.pipes(MAIN)

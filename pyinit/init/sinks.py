@@ -44,6 +44,9 @@ class Sink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
         for descriptor in (*(self._pipe or ()), self._descriptor):

@@ -40,6 +40,9 @@ def find_faults(services: Services) -> Iterator[Fault]:
                 ("services", name),
                 f"bad name {name!r}: letters, digits and _ . @ - only, at most 64",
             )
+        if name == "init":
+            # Its log would be init's own, in the same folder.
+            yield Fault(("services", name), "a service can't be called init: choose another name")
         for path, message in _of_service(name, spec, services):
             yield Fault(("services", name, *path), message)
     for cycle in cycles(services):

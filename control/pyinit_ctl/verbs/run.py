@@ -36,6 +36,8 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **values: Any) -> Non
         spec = read_spec(file, values["name"], words)
     else:
         spec = build_spec(values.pop("name") or f"c-{secrets.token_hex(4)}", words, values)
+    if how.tty and spec.log.main:
+        raise UsageError("--log and --tty exclude each other: a terminal's output is no lines")
     sys.exit(_carry_out(spec, how))
 
 

@@ -61,7 +61,9 @@ class LogMethods:
             await self._send(request, found, missed, last=last)
             if last:
                 return
-            await self._container.logs.news()
+            if not found:
+                # Else there may be more by now: sending took its time.
+                await self._container.logs.news()
 
     @staticmethod
     async def _send(request: Request, found: list[Found], missed: int, *, last: bool) -> None:

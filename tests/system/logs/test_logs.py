@@ -161,6 +161,52 @@ def test_a_full_disk_costs_lines_and_time_of_nobody(small_disk: Host) -> None:
     assert any(b"No space left on device" in note for note in notes)
 
 
+SERVICES = """
+[services.web]
+command = ["sh", "-c", "echo up; seq 1 3000; exec sleep 1000"]
+log.max-size = "8k"
+log.max-files = 2
+[services.quiet]
+command = ["sh", "-c", "echo nobody hears this; exec sleep 1000"]
+log.keep = false
+"""
+
+
+def test_each_service_has_a_log_with_bounds_of_its_own(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "services.toml").write_text(SERVICES)
+    name = host.run("--services", str(tmp_path / "services.toml"), "--", "sh", "-c", WRITER)
+    tell(host, name, "echo main")
+    with following(host, "logs", "-f", name, stdout=subprocess.PIPE) as follower:
+        assert follower.stdout is not None
+        for line in follower.stdout:
+            if line == b"[web] 3000\n":
+                break
+    host.ok("stop", name)
+    files = {file.name: file.stat().st_size for file in logs_of(host, name).iterdir()}
+    assert files.keys() == {"init.log", "main.log", "web.log", "web.log.1"}
+    assert max(files["web.log"], files["web.log.1"]) <= 8 << 10
+    assert host.ok("logs", "--service", "main", name) == "main\n"
+    last = host.ok("logs", "-n", "1", name).splitlines()
+    assert sorted(last) == ["[main] main", "[web] 3000"]
+
+
+def test_what_is_shown_in_the_foreground_can_be_logged_too(host: Host) -> None:
+    host.made.append("shown")
+    command = ["sh", "-c", "head -c 300000 /dev/zero; echo; echo bad >&2; cat; exit 4"]
+    done = host.ctl("run", "--log", "-i", "--name", "shown", "--", *command, input=b"end")
+    assert (done.returncode, done.stderr) == (4, b"bad\n")
+    assert done.stdout == bytes(300_000) + b"\nend"
+    logged = host.ctl("logs", "shown")
+    assert (logged.stdout, logged.stderr) == (bytes(300_000) + b"\nend\n", b"bad\n")
+    assert host.ctl("run", "--log", "--tty", "true").returncode == 125
+
+
+def test_without_being_asked_the_foreground_is_not_logged(host: Host) -> None:
+    host.made.append("shown")
+    assert host.ok("run", "--name", "shown", "--", "echo", "hello") == "hello\n"
+    assert host.ok("logs", "shown") == ""
+
+
 def test_options_that_can_not_be(host: Host) -> None:
     for words in (["--log-size", "1k"], ["--log-count", "0"], ["--log-size", "much"]):
         refused = host.ctl("run", *words, "true")

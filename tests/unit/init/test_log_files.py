@@ -37,6 +37,15 @@ def test_files_are_of_whole_records_and_the_oldest_goes(tmp_path: Path, folder: 
     }
 
 
+def test_a_log_may_have_bounds_of_its_own(tmp_path: Path, folder: int) -> None:
+    logs = LogFolder(folder, 1000, 5)
+    logs.limits["web"] = (20, 2)
+    for service in ("web", "db"):
+        assert logs.write(service, LINE * 4) == (b"", "")
+    logs.close()
+    assert contents(tmp_path) == {"web.log": LINE, "web.log.1": LINE, "db.log": LINE * 4}
+
+
 def test_one_batch_may_fill_several_files(tmp_path: Path, folder: int) -> None:
     logs = LogFolder(folder, 50, 2)
     assert logs.write("web", LINE * 5) == (b"", "")
