@@ -28,8 +28,12 @@ class Printer:
         self._clean: dict[str, Callable[[bytes], bytes]] = {
             name: clean if stream.isatty() else _as_it_is for name, stream in self._streams.items()
         }
-        # The service and stream whose line is not at its end, and who wrote last.
-        self._unfinished: tuple[str, str] | None = None
+        # Two terminals are taken for one.
+        self._places = {
+            name: "terminal" if stream.isatty() else name for name, stream in self._streams.items()
+        }
+        # Of each place the service and stream whose line is not at its end there.
+        self._unfinished: dict[str, tuple[str, str]] = {}
 
     def show(self, lines: Iterable[Line]) -> None:
         """Print, and let nothing stay in a buffer."""
@@ -44,29 +48,32 @@ class Printer:
             self._streams[last].flush()
 
     def _show(self, line: Line) -> None:
-        stream = self._streams[line.stream]
+        stream, place = self._streams[line.stream], self._places[line.stream]
         source = (line.service, line.stream)
-        if self._unfinished != source:
-            self.finish()
+        if self._unfinished.get(place) != source:
+            self._finish(place)
             stream.write(self._head(line))
         stream.write(self._clean[line.stream](line.text))
         if line.partial:
-            self._unfinished = source
+            self._unfinished[place] = source
         else:
             stream.write(b"\n")
-            self._unfinished = None
+            self._unfinished.pop(place, None)
 
     def _head(self, line: Line) -> bytes:
         time = stamp(line.time) + b" " if self._times else b""
         return time + f"[{line.service}] ".encode() if self._names else time
 
     def finish(self) -> None:
-        """End a line that was begun."""
-        if self._unfinished is not None:
-            stream = self._streams[self._unfinished[1]]
-            stream.write(b"\n")
-            stream.flush()
-            self._unfinished = None
+        """End the lines that were begun."""
+        for place in list(self._unfinished):
+            self._finish(place)
+
+    def _finish(self, place: str) -> None:
+        source = self._unfinished.pop(place, None)
+        if source is not None:
+            self._streams[source[1]].write(b"\n")
+            self._streams[source[1]].flush()
 
 
 class JsonPrinter:

@@ -52,6 +52,16 @@ def test_a_line_between_the_parts_of_another_stands_by_itself() -> None:
     ]  # fmt: skip
 
 
+def test_a_line_that_goes_elsewhere_does_not_end_one_that_was_begun() -> None:
+    lines = [line(b"a", partial=True), line(b"x", stream="stderr"), line(b"b")]
+    stdout, stderr = io.BytesIO(), io.BytesIO()
+    Printer(stdout, stderr).show(lines)
+    assert (stdout.getvalue(), stderr.getvalue()) == (b"ab\n", b"x\n")
+    terminal = Terminal()
+    Printer(terminal, terminal).show(lines)
+    assert terminal.getvalue() == b"a\nx\nb\n"
+
+
 def test_a_terminal_gets_nothing_that_it_would_act_upon() -> None:
     terminal, file = Terminal(), io.BytesIO()
     printer = Printer(terminal, file)
