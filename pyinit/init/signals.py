@@ -7,7 +7,6 @@ signal that can have one gets one, and that before anything is reported ready.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
 from enum import Enum, auto
 
 from pyinit.init.forwarding import HANDLED
@@ -42,10 +41,12 @@ def reaction(number: int, *, has_main: bool, has_services: bool = False) -> Reac
 class EarlySignals:
     """Handlers for the time before trio takes over: they remember what came."""
 
-    def __init__(self, numbers: Iterable[int] = HANDLED) -> None:
+    def __init__(self, numbers: tuple[int, ...] = HANDLED) -> None:
         self.pending: list[int] = []
         for number in numbers:
             signal.signal(number, self._remember)
+        # A start that had nobody to take them kept them waiting.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
     def _remember(self, number: int, _frame: object) -> None:
         self.pending.append(number)

@@ -96,6 +96,9 @@ class Running:
         """The pid, out here, of PID 1 in there."""
         return children(self.process.pid)[0]
 
+    def children_are_there(self) -> bool:
+        return bool(children(self.process.pid))
+
     def send(self, number: int) -> None:
         """A signal to PID 1 from outside, as a container runtime sends it."""
         os.kill(self.init, number)

@@ -22,10 +22,12 @@ else:
 
 
 def forward_meanwhile(pid: int | None, forwarding: Forwarding) -> None:
-    """Let signals through again, to the command while there is one."""
+    """Let signals through to the command. Without one they wait for whom it may concern."""
+    if pid is None:
+        return
 
     def pass_on(number: int, _frame: object) -> None:
-        if pid is not None and number not in (_signal.SIGCHLD, _signal.SIGPIPE):
+        if number not in (_signal.SIGCHLD, _signal.SIGPIPE):
             forwarding.deliver(pid, number)
 
     for number in HANDLED:

@@ -201,7 +201,7 @@ def test_a_socket_opened_outside_is_served(tmp_path: Path) -> None:
 def test_the_commands_own_sockets_go_on_to_it(tmp_path: Path) -> None:
     script = (
         'echo $LISTEN_FDS $LISTEN_FDNAMES; [ "$LISTEN_PID" = $$ ] && echo mine;'
-        "readlink /proc/self/fd/3 | cut -c1-7; ls /proc/$$/fd | tr '\\n' ' '; echo; read x"
+        "readlink /proc/self/fd/3 | cut -c1-7; ls /proc/self/fd | tr '\\n' ' '; echo; read x"
     )
     with listening(tmp_path / "http") as http, listening(tmp_path / "control") as control:
         numbers = [http.fileno(), control.fileno()]
@@ -209,7 +209,7 @@ def test_the_commands_own_sockets_go_on_to_it(tmp_path: Path) -> None:
         names = environment(LISTEN_FDNAMES="http:control")
         with Running(command, pass_fds=numbers, env=names) as running:
             lines = [running.line() for _ in range(4)]
-            assert lines == ["1 http", "mine", "socket:", "0 1 2 3 "]
+            assert lines == ["1 http", "mine", "socket:", "0 1 2 3 4 "]
             assert run_output(tmp_path / "control", "echo", "here") == "here\n"
 
 
