@@ -65,7 +65,7 @@ _BUILDERS: dict[tuple[str, str], Callable[[dict[str, str]], PyinitError]] = {
         "the container is shutting down and starts nothing more"
     ),
     (INTERFACE, "Unsupported"): lambda f: Unsupported(
-        f"{f.get('what', 'this')} is not possible in this container: {f.get('reason', '')}"
+        f.get("reason", "this is not possible in this container")
     ),
     (INTERFACE, "SystemFailure"): _system,
     (SERVICE, "InterfaceNotFound"): lambda f: Unsupported(

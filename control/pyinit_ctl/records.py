@@ -15,7 +15,7 @@ from pyinit.varlink.lean_json import loads
 from pyinit_ctl import registry
 from pyinit_ctl.registry import Target
 
-_SIZE_LIMIT = 1 << 20
+RECORD_LIMIT = 1 << 20
 _KILLED = 137  # 128 + SIGKILL: nothing else ends an init before it writes its exit.json
 
 
@@ -85,6 +85,18 @@ def read_exit(target: Target) -> Exit | None:
     if is_alive(state):
         return None
     return _recorded(target) or Exit(_KILLED, 9, "init was killed")
+
+
+def exit_code_in(record: bytes) -> int:
+    """The exit status that the content of an exit.json tells; an empty one tells of a kill."""
+    if not record:
+        return _KILLED
+    try:
+        fields = loads(record)
+    except ProtocolError:
+        return _KILLED
+    code = _whole(fields.get("exit_code")) if isinstance(fields, dict) else None
+    return _KILLED if code is None else code & 0xFF
 
 
 def _recorded(target: Target) -> Exit | None:
@@ -164,7 +176,7 @@ def _read(folder: str, name: str) -> dict[str, Any]:
     """The JSON object in a file; empty if there is none, or none that can be read."""
     try:
         with open(os.path.join(folder, name), "rb") as file:
-            value = loads(file.read(_SIZE_LIMIT))
+            value = loads(file.read(RECORD_LIMIT))
     except (OSError, ProtocolError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -7,14 +7,14 @@ import signal
 from types import TracebackType
 from typing import Self
 
-from pyinit.container.clearing import clear_ended, remove
+from pyinit.container.clearing import clear_after
 from pyinit.container.launch import Container, launch
 from pyinit.spec.container import ContainerSpec, TerminalSize
 from pyinit.varlink.envelope import Reply
 from pyinit_ctl import registry
 from pyinit_ctl.exec_fast import check_outputs, say
 from pyinit_ctl.forward import Forwarder
-from pyinit_ctl.records import read_exit
+from pyinit_ctl.records import RECORD_LIMIT, exit_code_in
 from pyinit_ctl.relay import drain, relay_until_reply
 from pyinit_ctl.stdio import NAMES, Stdio
 from pyinit_ctl.terminal import Joined, RawTerminal, Signalled, check_master, size_of
@@ -44,6 +44,8 @@ class Attached:
     def __init__(self, container: Container, spec: ContainerSpec) -> None:
         self._container = container
         self._spec = spec
+        # Kept open: once it has ended, the name and its folder are anybody's.
+        self._record = os.open(container.folder / "exit.json", os.O_RDONLY | os.O_CLOEXEC)
         self.end = EndOfInit(container.pidfd)
 
     def __enter__(self) -> Self:
@@ -56,6 +58,7 @@ class Attached:
         trace: TracebackType | None,
     ) -> None:
         self._container.close()
+        os.close(self._record)
 
     def master(self) -> int:
         """The pty's master, checked and non-blocking."""
@@ -67,12 +70,10 @@ class Attached:
 
     def exit_code(self) -> int:
         """Of the container, which has ended; takes back what it had."""
-        os.waitid(os.P_PID, self._container.pid, os.WEXITED)
-        clear_ended(self._container.folder)
-        found = read_exit(registry.container(self._spec.name))
-        if self._spec.remove:
-            remove(self._container.folder)
-        return found.code if found is not None else 125
+        container = self._container
+        os.waitid(os.P_PID, container.pid, os.WEXITED)
+        clear_after(container.name, container.pid, forget=self._spec.remove)
+        return exit_code_in(os.pread(self._record, RECORD_LIMIT, 0))
 
 
 def run_attached(spec: ContainerSpec, interactive: bool) -> int:

@@ -53,8 +53,9 @@ def clear_ended(path: Path) -> bool:
 def _remove_tree(path: Path) -> None:
     """Overlayfs leaves a folder that nobody may look into, not even an ordinary owner."""
     for folder_path, names, _ in os.walk(path):
-        for name in names:
-            os.chmod(os.path.join(folder_path, name), 0o700, follow_symlinks=True)
+        for inner in (os.path.join(folder_path, name) for name in names):
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -98,6 +99,21 @@ def clear(name: str) -> None:
     """Clear one container, if it has ended, and forget it where that was asked for."""
     with folder.locked(name) as path:
         _clear_or_remove(path)
+
+
+def clear_after(name: str, pid: int, *, forget: bool) -> None:
+    """Clear the container of that name whose PID 1 was `pid`; with `forget` its folder goes too.
+
+    Nothing where the name has passed on to another container meanwhile. Raises PyinitError.
+    """
+    with folder.locked(name) as path:
+        found = state.load(path)
+        if found is None or found.pid != pid:
+            return
+        if forget:
+            remove(path)
+        else:
+            clear_ended(path)
 
 
 def collect() -> list[str]:

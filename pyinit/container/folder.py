@@ -59,26 +59,56 @@ def make_run_directory() -> Path:
 def locked(name: str) -> Iterator[Path]:
     """The container's folder (made or not), while nobody else starts or clears that name."""
     parent = make_run_directory()
-    locks = parent / "locks"
-    locks.mkdir(mode=0o700, exist_ok=True)
-    with (locks / name).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = _lock(parent, name, fcntl.LOCK_EX)
+    try:
         yield parent / name
+    finally:
+        _unlock(parent, name, lock)
 
 
 @contextlib.contextmanager
 def try_locked(name: str) -> Iterator[Path | None]:
     """As `locked`, but None at once while somebody else starts or clears that name."""
     parent = make_run_directory()
+    try:
+        lock = _lock(parent, name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield None
+        return
+    try:
+        yield parent / name
+    finally:
+        _unlock(parent, name, lock)
+
+
+def _lock(parent: Path, name: str, how: int) -> int:
+    """The lock file, open and locked, and still the one that others would open."""
     locks = parent / "locks"
-    locks.mkdir(mode=0o700, exist_ok=True)
-    with (locks / name).open("w") as lock:
+    while True:
+        locks.mkdir(mode=0o700, exist_ok=True)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield parent / name
+            lock = os.open(locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # whoever held the last one took the folder away
+        try:
+            fcntl.flock(lock, how)
+            if os.path.samestat(os.fstat(lock), os.stat(locks / name)):
+                return lock
+        except FileNotFoundError:
+            pass  # its holder removed it while we waited
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+
+
+def _unlock(parent: Path, name: str, lock: int) -> None:
+    """Let go; where there is no container of the name, its lock goes too."""
+    if not (parent / name).exists():
+        (parent / "locks" / name).unlink(missing_ok=True)
+    os.close(lock)
+    with contextlib.suppress(OSError):  # others are locked
+        (parent / "locks").rmdir()
 
 
 def is_listening(path: Path) -> bool:
