@@ -14,8 +14,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-USAGE = "pyinit-ctl dial TARGET"
-ABOUT = "Join standard input and output to a control socket, as `exec --host` does by ssh."
+USAGE = "pyinit-ctl dial [--hang-up] TARGET"
+ABOUT = (
+    "Join standard input and output to a control socket, as `exec --host` does by ssh.\n"
+    "With --hang-up the end of standard input closes the connection; ssh says nothing else\n"
+    "when the client at its other end was killed."
+)
 
 _CHUNK = 1 << 16
 
@@ -27,9 +31,10 @@ def main(words: Sequence[str]) -> int:
         if "--help" in words[:1]:
             print_line(f"Usage: {USAGE}\n\n{ABOUT}")
             return 0
-        if len(words) != 1:
+        hangs_up = "--hang-up" in words[:1]
+        if len(words) != 1 + hangs_up:
             raise UsageError(f"dial needs a target and nothing else: {USAGE}")
-        return _relay(registry.connect(registry.resolve(words[0])))
+        return _relay(registry.connect(registry.resolve(words[-1])), hangs_up)
     except PyinitError as error:
         say(str(error))
         return error.status
@@ -37,21 +42,32 @@ def main(words: Sequence[str]) -> int:
         return 130
 
 
-def _relay(link: _socket.socket) -> int:
-    """Bytes both ways until the control socket ends. The end of stdin is passed on."""
+def _relay(link: _socket.socket, hangs_up: bool) -> int:
+    """Bytes both ways until the control socket ends, or nobody reads our stdout any more.
+
+    The end of stdin is passed on, and is not the end, unless `hangs_up`: an answer may still
+    come.
+    """
     import select
 
     reading = True
     while True:
         poll = select.poll()
         poll.register(link.fileno(), select.POLLIN)
+        poll.register(1, 0)  # POLLERR or POLLHUP once its reader has gone
         if reading:
             poll.register(0, select.POLLIN)
         ready = {found for found, _ in poll.poll()}
         try:
-            if 0 in ready:
-                reading = _send(link, posix.read(0, _CHUNK))
+            # First what comes: there may be a last word behind which nothing is taken.
             if link.fileno() in ready and not _receive(link):
+                return 0
+            if 0 in ready and reading:
+                data = posix.read(0, _CHUNK)
+                if hangs_up and not data:
+                    return 0
+                reading = _send(link, data)
+            elif 1 in ready:
                 return 0
         except OSError as error:
             raise SystemFault("relay the control socket", error) from None
@@ -59,16 +75,22 @@ def _relay(link: _socket.socket) -> int:
 
 def _send(link: _socket.socket, data: bytes) -> bool:
     """Pass on what came; whether there will be more."""
-    if data:
-        link.sendall(data)
-    else:
-        link.shutdown(_socket.SHUT_WR)
+    try:
+        if data:
+            link.sendall(data)
+        else:
+            link.shutdown(_socket.SHUT_WR)
+    except (BrokenPipeError, ConnectionResetError):
+        return False  # the init takes no more: what it has sent is still to be read
     return bool(data)
 
 
 def _receive(link: _socket.socket) -> bool:
     """Pass on what came; whether there will be more. Descriptors are not asked for: none come."""
-    rest = memoryview(data := link.recv(_CHUNK))
+    try:
+        rest = memoryview(data := link.recv(_CHUNK))
+    except ConnectionResetError:
+        return False  # closed, with something unread on its side
     while rest:
         rest = rest[posix.write(1, rest) :]
     return bool(data)

@@ -202,8 +202,10 @@ class Conversation:
                 del self._outgoing[: self._socket.send(bytes(self._outgoing))]
         except BlockingIOError:
             pass
-        except OSError as error:
-            raise ConnectionLost(f"the connection broke: {error.strerror}") from None
+        except OSError:
+            # Nobody takes it. What was sent to us before that is to be read: maybe the end.
+            self._outgoing.clear()
+            self._reads = False
         if not self._frames:
             self._receive()
 

@@ -25,7 +25,7 @@ def connect(host: str, target: str) -> Link:
     ssh = shutil.which(command[0])
     if ssh is None:
         raise Unsupported(f"{command[0]} is not installed here; --host goes by ssh")
-    words = [*command, "-T", "--", host, f"exec pyinit-ctl dial {_quoted(target)}"]
+    words = [*command, "-T", "--", host, f"exec pyinit-ctl dial --hang-up {_quoted(target)}"]
     ours, theirs = _socket_pair()
     try:
         _spawn(ssh, words, theirs.fileno())

@@ -25,8 +25,10 @@ from pyinit.varlink import stream
 
 CHUNK = 65536
 # After the command's end its output may be held open by what it left behind. What is there
-# by then is still sent; after so long without a byte (seconds) nothing is waited for.
-QUIET = 0.1
+# by then is still sent; nothing is waited for beyond so long (seconds), or so many bytes: a
+# pipe of the default size (pipe(7)), and what was on its way.
+QUIET = 0.3
+MOST_LEFT = 2 * CHUNK
 END_OF_FILE = b"\x04"
 
 
@@ -177,6 +179,7 @@ class Session:
         self._input = trio.Event()
         self._progress = trio.Event()
         self._sending = trio.Lock()
+        self._sent = 0
         self.master = master
         self.stdin = -1
 
@@ -189,7 +192,8 @@ class Session:
                 nursery.start_soon(self._send_output, raw, kind, descriptor)
             status = await self.exec.wait()
             await self._drained()
-            nursery.cancel_scope.cancel()
+            async with self._sending:  # no frame is cut in two
+                nursery.cancel_scope.cancel()
         content = msgspec.json.encode(Exit(status, self.exec.timed_out))
         await raw.send_all(stream.encode(stream.EXIT, content))
 
@@ -206,7 +210,8 @@ class Session:
             for kind, payload in self._frames.feed(data):
                 self._act(kind, payload)
         self._frames.end()
-        self._end_input()
+        if not self.exec.detached:  # it goes on without us: nobody has typed its end
+            self._end_input()
         await raw.hung_up()
         raise ConnectionResetError("the client has gone")
 
@@ -262,7 +267,9 @@ class Session:
 
     async def _send_output(self, raw: RawStream, kind: int, descriptor: int) -> None:
         while data := await read_some(descriptor):
+            self._progress.set()
             await self._send(raw, stream.encode(kind, data))
+            self._sent += len(data)
             self._progress.set()
         await self._send(raw, stream.encode(kind))
         self._open.discard(kind)
@@ -273,11 +280,16 @@ class Session:
             await raw.send_all(data)
 
     async def _drained(self) -> None:
-        """Return once both outputs have ended, or nothing came for a while."""
-        while self._open:
+        """Return once both outputs have ended, or all is sent that the command can have left.
+
+        That is as much as pipes hold; and what comes within QUIET seconds in all, the time
+        not counted that a slow reader takes.
+        """
+        most = self._sent + MOST_LEFT * len(self._open)
+        left = QUIET
+        while self._open and left > 0 and self._sent < most:
             self._progress = trio.Event()
-            with trio.move_on_after(QUIET) as scope:
+            busy, begun = self._sending.locked(), trio.current_time()
+            with trio.move_on_after(left):
                 await self._progress.wait()
-            # A slow reader is no end: it is quiet only with nothing on its way.
-            if scope.cancelled_caught and not self._sending.locked():
-                return
+            left -= 0 if busy else trio.current_time() - begun
