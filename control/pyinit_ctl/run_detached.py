@@ -31,7 +31,7 @@ def run_detached(spec: ContainerSpec) -> int:
 
 def _leave_waiter(name: str, waits: int) -> None:
     """Without a shell on the host whoever comes next clears the container away."""
-    clear = [sys.executable, "-m", "pyinit_ctl", "gc", "--quiet", "--wait", name]
+    clear = [sys.executable, "-m", "pyinit_ctl", "gc", "--quiet", "--after-init", name]
     null = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in range(3)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:

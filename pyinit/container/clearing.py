@@ -116,6 +116,18 @@ def clear_after(name: str, pid: int, *, forget: bool) -> None:
             clear_ended(path)
 
 
+def end_left(name: str) -> None:
+    """End what is left in the cgroups of a container whose init is on its way out.
+
+    The kernel lets an init go when its namespace is empty, and on cgroup v1 what is frozen
+    does not die before it is thawed. Raises PyinitError.
+    """
+    with folder.locked(name) as path:
+        found = state.load(path)
+        if found is not None:
+            cgroup.remove(found.name, found.cgroups)
+
+
 def collect() -> list[str]:
     """Clear all that has ended, and forget what was to be removed; the names of those cleared.
 

@@ -29,7 +29,7 @@ from pyinit.container.root import check_root
 from pyinit.container.seccomp import compile_filter
 from pyinit.container.sysctls import check_sysctls
 from pyinit.container.trees import open_trees
-from pyinit.container.userns import default_user
+from pyinit.container.userns import default_user, read_map
 from pyinit.errors import (
     CommandNotExecutable,
     CommandNotFound,
@@ -223,7 +223,7 @@ def _place(work: _Launch, pid: int, answers: socket.socket) -> None:
     made, namespaces = work.inside.cgroup, work.inside.namespaces
     if not namespaces.has_user:
         return
-    _delegate(work)
+    _delegate(work, pid)
     if made is not None:
         made.attach_top(pid)
     with suppress(BrokenPipeError):  # PID 1 has gone; what it said is read next
@@ -235,11 +235,12 @@ def _place(work: _Launch, pid: int, answers: socket.socket) -> None:
         made.attach_init(pid)
 
 
-def _delegate(work: _Launch) -> None:
-    """Give root of a user namespace that root made what PID 1 will write to later."""
-    ids, made = work.inside.namespaces.id_map, work.inside.cgroup
-    if os.geteuid() != 0 or ids is None:
+def _delegate(work: _Launch, pid: int) -> None:
+    """Give root of the user namespace what PID 1 will write to later."""
+    made = work.inside.cgroup
+    if os.geteuid() != 0:
         return
+    ids = read_map(pid)
     uid, gid = (outside_of(ranges, 0) or 0 for ranges in (ids.uids, ids.gids))
     os.chown(work.folder / folder.LOG_FOLDER, uid, gid)
     if made is not None:

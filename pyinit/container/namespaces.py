@@ -76,9 +76,9 @@ class Namespaces:
 
     @property
     def needs_process(self) -> bool:
-        """Whether a thread can't leave them: user namespaces want a process of one thread, and
-        the clocks' offsets belong to a process."""
-        return self.has_user or bool(self.time_offsets)
+        """Whether a thread can't leave them: user namespaces want a process of one thread,
+        a time namespace that is joined do, and the clocks' offsets belong to a process."""
+        return self.has_user or "time" in self.joined or bool(self.time_offsets)
 
     def surroundings(self) -> Surroundings:
         """What of them the mount plan depends on."""

@@ -6,6 +6,7 @@ that is shared, and nothing of it reaches other mount namespaces.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -73,11 +74,18 @@ def release(place: Path, kinds: Iterable[str] | None = None) -> list[str]:
             umount_detach(str(base / kind))
             (base / kind).unlink()
         if base.is_dir() and not pinned(place):
-            if base.is_mount():
-                umount_detach(str(base))
             for left in base.iterdir():
                 left.unlink()
+            _unmount_folder(base)
             base.rmdir()
     except OSError as error:
         raise SystemFault(f"release the namespaces in {base}", error) from error
     return wanted
+
+
+def _unmount_folder(base: Path) -> None:
+    try:
+        umount_detach(str(base))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that it was never mounted
+            raise

@@ -112,6 +112,18 @@ def write_map(pid: int, wanted: IdMap) -> None:
         raise refusal("write the map of the user namespace", error) from error
 
 
+def read_map(pid: int) -> IdMap:
+    """The map of the user namespace that the process `pid` is in. Raises SystemFault."""
+    try:
+        users, groups = (
+            tuple(Range(*map(int, line.split())) for line in Path(name).read_text().splitlines())
+            for name in (f"/proc/{pid}/uid_map", f"/proc/{pid}/gid_map")
+        )
+    except OSError as error:
+        raise SystemFault("read the map of the user namespace", error) from error
+    return IdMap(users, groups)
+
+
 def _is_own(wanted: IdMap) -> bool:
     return wanted == IdMap(
         (Range(0, os.geteuid(), 1),),

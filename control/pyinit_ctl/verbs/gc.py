@@ -15,9 +15,9 @@ from pyinit_ctl.output import json_option, print_json
 @click.command("gc")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
-@click.option("--wait", is_flag=True, help="Wait for the end of those named first.")
+@click.option("--after-init", is_flag=True, hidden=True)  # run by the waiter of run_detached
 @json_option
-def command(names: tuple[str, ...], quiet: bool, wait: bool, as_json: bool) -> None:
+def command(names: tuple[str, ...], quiet: bool, after_init: bool, as_json: bool) -> None:
     """Clear away what ended containers left: cgroups, addresses, interfaces, ports, ids, sockets.
 
     Also after the init, its maker, or both were killed. Running ones are left alone, and so
@@ -25,7 +25,8 @@ def command(names: tuple[str, ...], quiet: bool, wait: bool, as_json: bool) -> N
     """
     for name in names:
         target = registry.container(name)
-        if wait:
+        if after_init:
+            clearing.end_left(name)
             _await_init(target)
         clearing.clear(name)
     cleared = list(names) if names else clearing.collect()

@@ -39,6 +39,7 @@ def remove(target: registry.Target, force: bool) -> None:
             os.close(process)
             raise InUse(f"container {str(target)!r} runs: stop it first, or give --force")
         signal.pidfd_send_signal(process, signal.SIGKILL)
+        clearing.end_left(str(target))
         await_end(process, BlockingClient(target), None)
     with folder.locked(str(target)) as path:
         if folder.is_listening(path / folder.SOCKET_NAME):
