@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
+import structlog
 import trio
 
 from pyinit.errors import Unsupported
@@ -25,6 +26,8 @@ from pyinit.init.supervisor import Supervisor
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase, login_environment
 from pyinit.spec.status import ExitStatus
+
+log = structlog.get_logger("init")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +98,11 @@ class Container:
     def tell_stage(self, stage: str) -> None:
         """How far the end of the container has come: asked, services, main, terminate, kill."""
         self.events.tell("shutdown", details={"stage": stage})
+
+    def tell_oom(self, killed: int) -> None:
+        """Memory ran out, and the kernel chose so many processes."""
+        log.warning("killed for want of memory", processes=killed)
+        self.events.tell("oom", details={"killed": killed})
 
     def conclude(self, status: ExitStatus) -> None:
         """Nothing is left but PID 1: let go of everybody who waits for that."""

@@ -27,6 +27,7 @@ from pyinit.init.execs import ExecTable
 from pyinit.init.forwarding import HANDLED
 from pyinit.init.leaves import Leaves
 from pyinit.init.logs import MAIN, Logs
+from pyinit.init.oom import watch_oom
 from pyinit.init.processes import ProcessTable
 from pyinit.init.ready import ReadyChannel
 from pyinit.init.reaper import Reaper
@@ -91,6 +92,7 @@ async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) ->
             signal.signal(signal.SIGCHLD, container.reaper.look_soon)
             stack.callback(signal.signal, signal.SIGCHLD, signal.SIG_DFL)
             nursery.start_soon(_take_signals, container, signals, early)
+            nursery.start_soon(watch_oom, config.groups, container.tell_oom)
             await _start_supervisor(container, nursery)
             for descriptor in config.listeners:
                 nursery.start_soon(serve, _listener(descriptor, stack), all_methods(container))

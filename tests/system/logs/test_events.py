@@ -87,6 +87,16 @@ def test_orphans_are_told_of(host: Host) -> None:
     assert event["details"]["orphans"][0]["code"] == 0
 
 
+def test_the_kernel_killing_for_memory_is_told(host: Host) -> None:
+    hog = "x = bytearray(1 << 30)"
+    name = host.run("--memory", "64m", "--memory-swap", "64m")
+    with following(host, "events", "-f", "--json", name, stdout=subprocess.PIPE) as follower:
+        assert host.ctl("exec", name, "/usr/bin/python3", "-c", hog).returncode == 137
+        assert follower.stdout is not None
+        found = (json.loads(line) for line in follower.stdout)
+        assert next(each for each in found if each["kind"] == "oom")["details"] == {"killed": 1}
+
+
 def test_stats_and_metrics_of_all(host: Host) -> None:
     names = {host.run(), host.run()}
     assert {each["name"] for each in host.json("stats", "--json")} == names
