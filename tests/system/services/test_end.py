@@ -75,7 +75,8 @@ def test_a_second_term_takes_the_grace_away(stage: Stage) -> None:
         container.until_state("stubborn", "stopping")
         (wait,) = container.why()
         assert (wait.service, wait.what) == ("stubborn", "has been asked to end, and has not")
-        assert wait.left is not None and wait.left > 3000
+        assert wait.left is not None
+        assert wait.left > 3000
         os.kill(init_of(container), signal.SIGTERM)
         container.end()
 

@@ -111,7 +111,7 @@ def test_a_torrent_without_newlines(stage: Stage) -> None:
     """
     with stage.run(toml) as container, asked_meanwhile(container) as answers:
         folder = container.host.run_dir / container.name / "logs"
-        container.until(lambda: (folder / "torrent.log.1").exists())
+        container.until((folder / "torrent.log.1").exists)
         container.until(lambda: container.log("beside").count("alive") >= 3)
         sizes = [path.stat().st_size for path in folder.glob("torrent.log*")]
         assert sum(sizes) <= 2 << 20
