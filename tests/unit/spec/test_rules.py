@@ -173,3 +173,9 @@ def test_the_package_hands_out_its_names_on_first_use() -> None:
         assert getattr(pyinit.spec, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         pyinit.spec.nothing  # noqa: B018
+
+
+def test_the_name_of_inits_own_log_is_taken() -> None:
+    faults = [str(fault) for fault in find_faults({"init": ServiceSpec(command=("x",))})]
+    assert len(faults) == 1
+    assert "can't be called init" in faults[0]
