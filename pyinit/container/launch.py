@@ -252,7 +252,8 @@ def _let_go(work: _Launch, pid: int, answers: socket.socket) -> None:
     inside, trees = work.inside, {}
     if inside.namespaces.has_user and not inside.rootless:
         steps = planned_mounts(work.spec, work.folder, inside.namespaces.surroundings())
-        trees = open_trees(work.spec.root, steps, pid, work.transient)
+        mapped = not read_map(pid).same
+        trees = open_trees(work.spec.root, steps, pid, work.transient, mapped=mapped)
     try:
         send_go(answers, trees)
     except OSError as error:

@@ -30,18 +30,26 @@ class Source(NamedTuple):
     recursive: bool
 
 
-def open_trees(root: Root, steps: list[Step], pid: int, stack: ExitStack) -> dict[str, int]:
+def open_trees(
+    root: Root, steps: list[Step], pid: int, stack: ExitStack, *, mapped: bool = True
+) -> dict[str, int]:
     """Every tree of the host that the root and the plan need; closed with `stack`.
 
     Those of the plan go by their targets, those of the root by `of_root`. `pid` is a process
-    in the user namespace that they are mapped for. Raises SystemFault, and Unsupported for a
-    file system that takes no idmapped mounts.
+    in the user namespace that they are `mapped` for; where ids are the same inside and
+    outside there is nothing to map. Raises SystemFault, and Unsupported for a file system
+    that takes no idmapped mounts.
     """
     userns = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     stack.callback(os.close, userns)
     found: dict[str, int] = {}
     for key, source in _wanted(root, steps).items():
-        found[key] = _open(source.path, userns, recursive=source.recursive)
+        opened = (
+            _open(source.path, userns, recursive=source.recursive)
+            if mapped
+            else _copy(source.path, source.recursive)
+        )
+        found[key] = opened
         stack.callback(os.close, found[key])
     return found
 

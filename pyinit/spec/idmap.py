@@ -34,9 +34,9 @@ class IdMap(msgspec.Struct, frozen=True):
     gids: tuple[Range, ...]
 
     @property
-    def single(self) -> bool:
-        """Whether there is but one id: then no groups can be set either."""
-        return sum(each.count for each in self.gids) == 1
+    def same(self) -> bool:
+        """Whether each id is the same inside and outside."""
+        return all(each.inside == each.outside for each in (*self.uids, *self.gids))
 
     def has_group(self, gid: int) -> bool:
         """Whether the group exists inside."""
