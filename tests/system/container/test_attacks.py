@@ -5,6 +5,7 @@ What a running container tries against its PID 1 is in tests/system/test_contain
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -194,3 +195,16 @@ def test_the_host_can_not_be_written_to_by_way_of_proc(host: Host, power: tuple[
 def test_the_run_folder_is_not_in_the_default_root(host: Host) -> None:
     script = f"ls -A {host.run_dir} 2>/dev/null; ls -A /run/pyinit 2>/dev/null; true"
     assert host.ok("run", "--rm", "--", "sh", "-c", script) == ""
+
+
+ATTACKS = Path(__file__).parents[2] / "payloads" / "attacks.py"
+PYTHON = Path("/usr/bin/python3")
+
+
+@pytest.mark.skipif(not PYTHON.exists(), reason="needs Debian's python3: run make packages")
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_it_holds_in_a_user_namespace_too(host: Host, user: str) -> None:
+    words = ("--userns", "auto", "--user", user)
+    output = host.ok("run", "--rm", *words, "--", str(PYTHON), "-I", "-c", ATTACKS.read_text())
+    outcomes: dict[str, str] = json.loads(output)
+    assert "done" not in outcomes.values(), outcomes
