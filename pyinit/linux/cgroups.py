@@ -18,6 +18,7 @@ import os
 import select
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -119,7 +120,7 @@ class Watch:
         self.close()
 
 
-class Group:
+class Group(ABC):
     """One cgroup of one hierarchy, by the descriptor of its folder, which it owns."""
 
     def __init__(self, descriptor: int) -> None:
@@ -231,28 +232,28 @@ class Group:
         """Move the calling process, which has no other thread, here."""
         self.attach(0)
 
+    @abstractmethod
     def populated(self) -> bool:
         """Whether a process lives here or below."""
-        raise NotImplementedError
 
+    @abstractmethod
     def freeze(self) -> None:
         """Begin to freeze all that is here and below; `frozen` tells when it is done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def thaw(self) -> None:
         """Let all that is here run again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frozen(self) -> bool:
         """Whether everything here and below has come to a stop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kill(self) -> None:
         """Send SIGKILL to all that is here and below; `populated` tells when it is gone.
 
         Raises PermissionError for a group that pyinit did not make or that holds the caller.
         """
-        raise NotImplementedError
 
     def wait_until(self, state: str, seconds: float) -> bool:
         """Block until "empty" or "frozen", at most `seconds`: for the host side, not for PID 1."""
