@@ -42,6 +42,7 @@ class Inside:
     user: str | None = None
     seccomp: bytes | None = None
     rootless: bool = False
+    hidden: tuple[Path, ...] = ()
     listener: int = -1
     exit_record: int = -1
     log: int = -1
@@ -162,7 +163,7 @@ def _enter(inside: Inside) -> None:
     materials = Materials(
         steps=planned_mounts(spec, inside.folder, namespaces.surroundings()),
         trees=trees,
-        hidden=(folder.run_directory(), inside.control),
+        hidden=inside.hidden,
         rootless=inside.rootless,
     )
     enter_root(spec.root, materials)

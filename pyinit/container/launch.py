@@ -156,6 +156,10 @@ def _claim_folder(
     inside = Inside(spec, path, control, Namespaces.of(spec, transient, undo))
     inside.rootless = os.geteuid() != 0
     inside.user = default_user(spec)
+    # By their real paths, which root of a user namespace may not be able to find out.
+    inside.hidden = tuple(
+        Path(os.path.realpath(each)) for each in (folder.run_directory(), control)
+    )
     return _Launch(spec, undo, transient, inside, path, control)
 
 

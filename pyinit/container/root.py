@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyinit.container.mounts import carry_out, execute, put
 from pyinit.container.parts import attach_parts
-from pyinit.container.plan import Mask, Step
+from pyinit.container.plan import Mask, NewMount, Step
 from pyinit.container.trees import HOST_ROOT, of_root
 from pyinit.errors import SystemFault, UsageError
-from pyinit.linux.files import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
 from pyinit.linux.mount import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOSUID,
@@ -46,7 +45,7 @@ class Materials:
 
     `trees` are folders that the maker opened (`pyinit.container.trees`), by `of_root` or
     target. `rootless` is an ordinary user's: mounts of the host are locked together there.
-    `hidden` are paths of the host that a root made of the host's own must not show.
+    `hidden` are real paths of the host that a root made of the host's own must not show.
     """
 
     steps: list[Step]
@@ -66,7 +65,7 @@ def enter_root(root: Root, materials: Materials) -> None:
     descriptor = _attach_root(root, materials)
     try:
         if root.directory is None and not root.layers:
-            for path in materials.hidden:
+            for path in _visible(materials.hidden, materials.steps):
                 _hide(descriptor, path)
         execute(materials.steps, descriptor, materials.trees)
         _pivot(descriptor)
@@ -175,36 +174,19 @@ def _escaped(path: str, special: str = "") -> str:
     return path
 
 
+def _visible(paths: tuple[Path, ...], steps: list[Step]) -> list[Path]:
+    """Those of the host's paths that the plan does not cover by something new anyway."""
+    covers = [Path(step.target) for step in steps if isinstance(step, NewMount)]
+    return [path for path in paths if not any(path.is_relative_to(cover) for cover in covers)]
+
+
 def _hide(root: int, path: Path) -> None:
-    """Remove a path of the host from the overlay that shows it: a whiteout in the upper layer.
-
-    Where the host's folder is bound and not overlaid, an empty one is mounted over it.
-    """
-    flags = os.O_PATH | os.O_DIRECTORY
+    """Keep a path of the host from being seen: an empty folder or /dev/null over it."""
     try:
-        parent = openat2(root, str(path.parent), flags, resolve=RESOLVE_IN_ROOT)
-    except OSError:
-        return  # not there, or not to be seen
-    try:
-        if _is_folder(parent, path.name):
-            shutil.rmtree(path.name, dir_fd=parent)
-        else:
-            os.unlink(path.name, dir_fd=parent)
-    except FileNotFoundError:
-        return
-    except OSError:
         carry_out(Mask(str(path)), root)
-    finally:
-        os.close(parent)
-
-
-def _is_folder(parent: int, name: str) -> bool:
-    try:
-        found = openat2(parent, name, os.O_PATH | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
-    except OSError:
-        return False
-    os.close(found)
-    return True
+    except OSError as error:
+        if error.errno != errno.EACCES:  # what can't be reached can't be seen
+            raise
 
 
 def _pivot(root: int) -> None:

@@ -28,6 +28,9 @@ LATE = (
 )
 
 
+_KEPT: list[object] = []
+
+
 def preload() -> None:
     """Import what would otherwise be imported late, while paths are still the host's."""
     for name in LATE:
@@ -43,12 +46,14 @@ def preload() -> None:
 
 def seal() -> None:
     """Take away every way to import, and the reading of source files for tracebacks."""
+    # Taken out of use and not freed: that would write to pages shared with a warm parent.
+    _KEPT.extend((sys.path_importer_cache, linecache.cache))
     sys.meta_path.clear()
     sys.path_hooks.clear()
     sys.path.clear()
-    sys.path_importer_cache.clear()
+    sys.path_importer_cache = {}
     sys.dont_write_bytecode = True
-    linecache.clearcache()
+    linecache.cache = {}
     linecache.updatecache = _no_source  # type: ignore[assignment]
     # The codec registry itself is C, but a name it does not know makes it import.
     encodings.search_function = _no_codec  # type: ignore[assignment]

@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,19 @@ def test_it_holds_in_a_user_namespace_too(host: Host, user: str) -> None:
     output = host.ok("run", "--rm", *words, "--", str(PYTHON), "-I", "-c", ATTACKS.read_text())
     outcomes: dict[str, str] = json.loads(output)
     assert "done" not in outcomes.values(), outcomes
+
+
+@pytest.mark.parametrize("power", [(), ("--userns", "auto")])
+def test_nor_is_a_run_folder_elsewhere(power: tuple[str, ...]) -> None:
+    """One that no fresh /tmp or /run covers, reached by a link."""
+    with tempfile.TemporaryDirectory(dir="/var/lib") as place:
+        real, link = Path(place, "real"), Path(place, "link")
+        real.mkdir(mode=0o700)
+        link.symlink_to(real)
+        host = Host(link / "run")
+        host.run_dir.mkdir(mode=0o700)
+        script = f"ls -A {real}/run {link}/run 2>&1; ls -ld {place}"
+        output = host.ok("run", "--rm", *power, "--", "sh", "-c", script)
+        assert "control.sock" not in output
+        assert "locks" not in output
+        assert place in output

@@ -1,0 +1,133 @@
+"""Make a container, run true, gone; and a hundred at once: time, memory, clearing.
+
+podman and crun are left out: where cgroup v1 is mounted crun's clean-up has killed every process
+of cgroup "/". runc runs without cgroups.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import os
+import select
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from pyinit.container import clearing
+from pyinit.container.launch import Container, launch
+from pyinit.init.seal import preload
+from pyinit.spec.container import ContainerSpec, Root
+from tests.bench.measure import in_turns, table
+from tests.support import roots
+from tests.support.containers import Host
+
+pytestmark = [pytest.mark.root, pytest.mark.package("busybox-static")]
+
+ROUNDS = int(os.environ.get("PYINIT_BENCH_ROUNDS", "100"))
+MANY = 100
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def warm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is one that has everything loaded."""
+    monkeypatch.setenv("PYINIT_RUN_DIR", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir(mode=0o700, exist_ok=True)
+    import_module("pyinit.init.start")
+    preload()
+    gc.collect()
+    gc.freeze()
+
+
+def spec(*command: str) -> ContainerSpec:
+    root = Root(layers=(str(roots.busybox_root()),))
+    return ContainerSpec(name=f"b{next(_numbers)}", command=command, root=root)
+
+
+def gone(container: Container) -> None:
+    poll = select.poll()
+    poll.register(container.pidfd, select.POLLIN)
+    poll.poll()
+    os.waitpid(container.pid, 0)
+    clearing.remove(container.folder)
+    container.close()
+
+
+def finished(*words: str) -> Callable[[], object]:
+    return lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+
+def bubblewrap() -> Callable[[], object]:
+    root = str(roots.busybox_root())
+    return finished(
+        *("bwrap", "--unshare-all", "--bind", root, "/", "--proc", "/proc", "--dev", "/dev"),
+        "/bin/true",
+    )
+
+
+def runc(bundle: Path) -> Callable[[], object]:
+    bundle.mkdir()
+    subprocess.run(["runc", "spec"], cwd=bundle, check=True)
+    config = json.loads((bundle / "config.json").read_text())
+    config["process"] |= {"args": ["/bin/true"], "terminal": False}
+    config["root"] = {"path": str(roots.busybox_root()), "readonly": True}
+    # No group is made, entered or removed: "/" is never at stake.
+    config["linux"]["namespaces"] = [
+        each for each in config["linux"]["namespaces"] if each["type"] != "cgroup"
+    ]
+    config["linux"].pop("resources", None)
+    (bundle / "config.json").write_text(json.dumps(config))
+    words = ("runc", "--root", str(bundle / "state"), "run", "--bundle", str(bundle))
+    return lambda: subprocess.run(
+        [*words, f"b{next(_numbers)}"], check=True, stdout=subprocess.DEVNULL
+    )
+
+
+def test_run_true_gone(
+    host: Host, warm: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = str(roots.busybox_root())
+    candidates: dict[str, Callable[[], object]] = {
+        "pyinit, library loaded": lambda: gone(launch(spec("/bin/true"))),
+        "pyinit-ctl run --rm": lambda: host.ok("run", "--rm", "--layer", root, "--", "/bin/true"),
+    }
+    if shutil.which("bwrap"):
+        candidates["bwrap"] = bubblewrap()
+    if shutil.which("runc"):
+        candidates["runc run"] = runc(tmp_path / "bundle")
+    taken = in_turns(candidates, ROUNDS)
+    with capsys.disabled():
+        print("\n\n" + table(taken, "bwrap" if "bwrap" in taken else "pyinit-ctl run --rm"))
+
+
+def proportional(pid: int) -> int:
+    """KiB of a process, with shared pages divided among those that share them."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise AssertionError("no Pss in smaps_rollup")
+
+
+def test_a_hundred_at_once(warm: None, capsys: pytest.CaptureFixture[str]) -> None:
+    begin = time.perf_counter()
+    up = [launch(spec("/bin/sleep", "1000")) for _ in range(MANY)]
+    ready = time.perf_counter()
+    memory = [proportional(container.pid) for container in up]
+    end = time.perf_counter()
+    for container in up:
+        os.kill(container.pid, 9)
+    for container in up:
+        gone(container)
+    cleared = time.perf_counter()
+    with capsys.disabled():
+        print(f"\n\n{MANY} containers from one process that has the library loaded:")
+        print(f"  up after {ready - begin:.2f} s, {statistics.median(memory)} KiB (PSS) each")
+        print(f"  all cleared after {cleared - end:.2f} s")
