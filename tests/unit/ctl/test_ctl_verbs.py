@@ -290,14 +290,22 @@ def test_wrong_usage_is_one_line_and_125(run_dir: Path, words: list[str]) -> Non
     assert done.stderr.startswith(b"pyinit-ctl: ")
 
 
-def test_a_verb_loads_no_other(run_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [
+        # `ls` clears what has ended, which is the container package's work.
+        (["ls", "-q"], ["pyinit.container", "pyinit_ctl.verbs.ls"]),
+        (["ps", "--help"], ["pyinit_ctl.verbs.ps"]),
+    ],
+)
+def test_a_verb_loads_no_other(run_dir: Path, words: list[str], loaded: list[str]) -> None:
     code = (
         "import sys; from pyinit_ctl.__main__ import main; main();"
         "print(*[m for m in sys.modules if m.startswith('pyinit_ctl.verbs.') or m in"
         " ('trio', 'structlog', 'pyroute2', 'pyinit.container')])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "ls", "-q"],
+        [sys.executable, "-c", code, *words],
         env=environment(run_dir), capture_output=True, timeout=30,
     )  # fmt: skip
-    assert done.stdout.split() == [b"pyinit_ctl.verbs.ls"]
+    assert sorted(done.stdout.decode().splitlines()[-1].split()) == loaded
