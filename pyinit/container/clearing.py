@@ -174,6 +174,7 @@ def _clear_half_made(path: Path) -> bool:
     for group in cgroup.leftovers().get(path.name, []):
         if not cgroup.is_populated(group):
             cgroup.remove(path.name, [group])
+    cgroup.remove_all_stale(path.name)
     shutil.rmtree(path, ignore_errors=True)
     return True
 

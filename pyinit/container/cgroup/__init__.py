@@ -9,7 +9,7 @@ for `payload` and its leaves alone.
 """
 
 from .groups import ContainerCgroup, create, create_if_possible, reopen
-from .removal import is_populated, leftovers, remove
+from .removal import is_populated, leftovers, remove, remove_all_stale
 
 __all__ = [
     "ContainerCgroup",
@@ -18,5 +18,6 @@ __all__ = [
     "is_populated",
     "leftovers",
     "remove",
+    "remove_all_stale",
     "reopen",
 ]

@@ -54,12 +54,22 @@ def remove_stale(name: str, path: str) -> None:
     populated, or not ours, is left as it is.
     """
     try:
-        with _opened(name, path) as group:
-            if group.populated():
+        with open_group(path) as group:
+            if group.populated() or not _is_ours(group, path, name):
                 return
         _unmake(path, time.monotonic() + 1.0)
-    except (FileNotFoundError, PyinitError):
+    except (OSError, PyinitError):
         return
+
+
+def remove_all_stale(name: str) -> None:
+    """`remove_stale` for the group of that name in every hierarchy."""
+    for hierarchy in discover():
+        for above, below, _ in os.walk(hierarchy.mountpoint):
+            if os.path.basename(above) == FOLDER:
+                if name in below:
+                    remove_stale(name, os.path.join(above, name))
+                below.clear()
 
 
 def _turn(group: Group) -> int:
@@ -109,6 +119,18 @@ def is_populated(path: str) -> bool:
     """Whether a process lives in the group or below. Raises OSError."""
     with open_group(path) as group:
         return group.populated()
+
+
+def _is_ours(group: Group, path: str, name: str) -> bool:
+    """Whether pyinit made the group for `name`.
+
+    A maker that was killed between making a group and marking it leaves one without a mark:
+    nothing is in it, and below a group marked as shared there is nobody else's.
+    """
+    owner = group.owner()
+    if owner is not None:
+        return owner == name
+    return not group.children() and not group.populated() and tree.is_shared(os.path.dirname(path))
 
 
 def leftovers(hierarchies: Iterable[Hierarchy] | None = None) -> dict[str, list[str]]:

@@ -96,12 +96,13 @@ def unmake(path: str) -> None:
 
 def _remove_shared(path: str) -> None:
     with contextlib.suppress(OSError):  # used by another container, or gone already
-        while _is_shared(path):
+        while is_shared(path):
             Path(path).rmdir()
             path = os.path.dirname(path)
 
 
-def _is_shared(path: str) -> bool:
+def is_shared(path: str) -> bool:
+    """Whether the group is one that pyinit made to hold those of containers."""
     with open_group(path) as group:
         return group.owner() == SHARED
 
