@@ -23,6 +23,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", re.ASCII)
 _VARIABLE = re.compile(r"[^=\0]+")
 _MOST_SOCKETS = 64
 
+# Their logs would be init's own and the command's, in the same folder.
+_TAKEN = ("init", "main")
+
 
 def require_valid(services: Services) -> Services:
     """`services` as they are. Raises SpecError with everything that is wrong with them."""
@@ -40,9 +43,10 @@ def find_faults(services: Services) -> Iterator[Fault]:
                 ("services", name),
                 f"bad name {name!r}: letters, digits and _ . @ - only, at most 64",
             )
-        if name == "init":
-            # Its log would be init's own, in the same folder.
-            yield Fault(("services", name), "a service can't be called init: choose another name")
+        if name in _TAKEN:
+            yield Fault(
+                ("services", name), f"a service can't be called {name}: choose another name"
+            )
         for path, message in _of_service(name, spec, services):
             yield Fault(("services", name, *path), message)
     for cycle in cycles(services):

@@ -19,6 +19,11 @@ from pathlib import Path
 from tests.support import probe
 
 SERVICES = ("apache2", "postgresql", "procps", "curl")
+# What the examples of services run.
+APPLICATIONS = (
+    *("gunicorn", "python3-flask", "python3-redis", "python3-psycopg2", "redis-server"),
+    *("postgresql", "procps", "curl"),
+)
 
 MOUNTED_OVER = ("hosts", "hostname", "resolv.conf")
 
@@ -57,6 +62,15 @@ def debian_root() -> Path:
     probe.require_package("mmdebstrap")
     recipe = repr((SERVICES, DPKG_OPTIONS, sources()))
     return built("debian", recipe, make_debian_root)
+
+
+@functools.cache
+def application_root() -> Path:
+    """A Debian root with gunicorn, Flask, Redis and PostgreSQL. As `debian_root` otherwise."""
+    probe.require_root()
+    probe.require_package("mmdebstrap")
+    recipe = repr((APPLICATIONS, DPKG_OPTIONS, sources()))
+    return built("applications", recipe, lambda root: make_debian_root(root, APPLICATIONS))
 
 
 def copy(root: Path, target: Path) -> Path:
@@ -110,11 +124,11 @@ def make_busybox_root(root: Path) -> None:
         (root / "etc" / name).touch()
 
 
-def make_debian_root(root: Path) -> None:
+def make_debian_root(root: Path, packages: tuple[str, ...] = SERVICES) -> None:
     command = ["mmdebstrap", "--mode=root", "--variant=apt", "--quiet"]
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in apt_options()]
-    command += [f"--include={','.join(SERVICES)}", suite(), str(root)]
+    command += [f"--include={','.join(packages)}", suite(), str(root)]
     done = subprocess.run([*command, *sources()], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"mmdebstrap failed: {done.stderr[-2000:]}")
