@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pyinit.container.cgroup.discovery import discover
 from pyinit.spec.container import RESERVED_NAMES
 
 # Kernels take things back after the last close; later than this is a leak.
@@ -68,10 +69,15 @@ def folders() -> Iterator[str]:
 
 
 def cgroups() -> Iterator[str]:
-    """Every group below one named pyinit: such a parent may stay, empty."""
-    for folder, _, _ in os.walk("/sys/fs/cgroup"):
-        if "/pyinit/" in folder:
-            yield folder
+    """Every group below one named pyinit: such a parent may stay, empty.
+
+    On v1 only below this process's own groups, which is where it makes them: runs beside each
+    other, each in groups of its own, do not see one another's.
+    """
+    for hierarchy in discover():
+        for folder, _, _ in os.walk(hierarchy.mountpoint if hierarchy.unified else hierarchy.own):
+            if "/pyinit/" in folder:
+                yield folder
 
 
 def processes() -> Iterator[str]:
