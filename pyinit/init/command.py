@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass, field
 
 from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
-from pyinit.init.leaves import Leaf
+from pyinit.init.leaf import Leaf
 from pyinit.init.users import User
 from pyinit.linux.cgroups import LegacyGroup
 from pyinit.spec.privileges import Privileges

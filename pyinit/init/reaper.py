@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 import trio
 
-from pyinit.init.leaves import Leaf
+from pyinit.init.leaf import Leaf
 from pyinit.linux.process import shares_memory
 from pyinit.spec.status import ExitStatus
 

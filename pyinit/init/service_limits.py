@@ -10,7 +10,8 @@ import itertools
 from collections.abc import Mapping
 
 from pyinit.errors import SystemFault, Unsupported
-from pyinit.init.leaves import Leaf, Leaves
+from pyinit.init.leaf import Leaf
+from pyinit.init.leaves import Leaves
 from pyinit.linux.cgroups import (
     Group,
     LegacyGroup,

@@ -1,26 +1,13 @@
-"""The one place that decides how a command is spawned.
+"""Spawning on request: threads that start commands while PID 1 answers and reaps.
 
-Two ways, because a fork of this process copies its page tables (2 to 3 ms) and
-posix_spawn borrows the memory instead (0.6 ms), but can't do everything in the child:
-
-- the usual way: a thread that has given up all that a workload must not have takes on the
-  command's user for a moment and calls posix_spawn. Credentials, capabilities, seccomp,
-  cgroup v1, and after unshare(CLONE_FS) working folder and umask belong to a thread, and
-  the child inherits those of the thread that made it;
-- the rare way, for a terminal, resource limits, privileges of its own, or a cgroup v2
-  where libc's posix_spawn knows none: a fork, whose child does each step itself
-  (`pyinit.init.child`).
-
-Both run in threads of their own, so that PID 1 answers and reaps meanwhile. Each thread has
-the cgroup for its next command ready before that is asked for, and makes another one when
-the command already runs.
+How a thread starts one is `pyinit.init.spawn_thread`'s. Each thread has the cgroup for its
+next command ready before that is asked for, and makes another one when the command already
+runs.
 """
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,14 +17,13 @@ import trio
 
 from pyinit.errors import PyinitError
 from pyinit.init.child import fork_child
-from pyinit.init.command import Command, enter_folder, execution_error, find_program
-from pyinit.init.leaves import Leaf, Leaves
+from pyinit.init.command import Command, execution_error
+from pyinit.init.leaf import Leaf
+from pyinit.init.leaves import Leaves
 from pyinit.init.reaper import Child, Reaper
-from pyinit.init.wear import become, become_init, limit_thread
+from pyinit.init.spawn_thread import always_forks, needs_fork, set_apart, spawn_in_thread
 from pyinit.linux.cgroups import LegacyGroup
-from pyinit.linux.namespaces import CLONE_FS, unshare
-from pyinit.linux.spawn import KNOWS_CGROUPS, posix_spawn
-from pyinit.spec.privileges import SECCOMP_DEFAULT, Privileges
+from pyinit.spec.privileges import Privileges
 
 # Threads of the usual way. A spawn holds one for half a millisecond, so more than the
 # machine has processors would only wait for one another.
@@ -73,9 +59,8 @@ class Spawner:
         self._privileges = privileges
         self._seccomp = seccomp
         self._leaves = leaves
-        self._forks = always_forks(privileges) or (
-            leaves is not None and leaves.unified and not KNOWS_CGROUPS
-        )
+        unified = leaves is not None and leaves.unified
+        self._forks = always_forks(privileges, unified=unified)
         self._usual = [
             self._start(self._in_limited_thread, limited=True)
             for _ in range(0 if self._forks else THREADS)
@@ -86,12 +71,8 @@ class Spawner:
         worker = _Worker(self._reaper, self._leaves, spawn)
 
         def work() -> None:
-            # Signals are the main thread's: it sleeps in epoll, and they should end that.
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
-                unshare(CLONE_FS)
-                if limited:
-                    limit_thread(self._privileges, self._seccomp)
+                set_apart(self._privileges, self._seccomp, limited=limited)
                 worker.prepare()
             except (PyinitError, OSError) as error:
                 worker.unfit = error
@@ -110,7 +91,7 @@ class Spawner:
         OSError (no process, memory or descriptor to be had).
         """
         self._reaper.spawn_begins(child)
-        workers = self._rare if self._needs_fork(command) else self._usual
+        workers = self._rare if self._forks or needs_fork(command) else self._usual
         min(workers, key=_Worker.waiting).give(_Job(command, child, on_start))
 
     async def spawn(self, command: Command) -> Child:
@@ -120,12 +101,6 @@ class Spawner:
         with trio.CancelScope(shield=True):
             await child.started()
         return child
-
-    def _needs_fork(self, command: Command) -> bool:
-        """Whether the child has to do something that posix_spawn can't do for it."""
-        if self._forks or command.terminal or command.privileges is not None:
-            return True
-        return bool(command.descriptors)
 
     async def settled(self) -> None:
         """Return once each thread has left the cgroup of the last command it started."""
@@ -242,34 +217,3 @@ class _Worker:
             self._leaf = leaves.prepare()
         except OSError:
             return  # the next job tries again, and fails with the reason
-
-
-def always_forks(privileges: Privileges) -> bool:
-    """Whether no thread can spawn for these privileges.
-
-    Resource limits belong to a process. A seccomp profile that is not our own may refuse a
-    thread what it needs to spawn, or end PID 1 for it.
-    """
-    return bool(privileges.rlimits) or privileges.seccomp not in (None, SECCOMP_DEFAULT)
-
-
-def spawn_in_thread(command: Command, ambient: int = 0, cgroup: int | None = None) -> int:
-    """Put the calling thread in the command's place, spawn, and take it back.
-
-    `ambient` are the capabilities that a user other than root gets.
-    """
-    become(command.user, ambient)
-    try:
-        enter_folder(command.workdir)
-        os.umask(command.umask)
-        path = find_program(command.argv[0], command.environment.get("PATH", ""))
-        return posix_spawn(
-            os.fsencode(path),
-            [os.fsencode(word) for word in command.argv],
-            command.encoded_environment(),
-            command.stdio,
-            cgroup,
-        )
-    finally:
-        become_init()
-        os.chdir("/")

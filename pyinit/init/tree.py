@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from pyinit.init.leaves import Leaf
+from pyinit.init.leaf import Leaf
 from pyinit.init.processes import Stat, with_descendants
 from pyinit.init.reaper import Child
 
