@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +21,7 @@ from pyinit.container import userns
 from pyinit.container.namespaces import Namespaces
 from pyinit.errors import PyinitError, SystemFault
 from pyinit.linux.clone import fork_sibling
+from pyinit.linux.thread import in_thread
 
 
 def fork_into_namespaces(
@@ -35,22 +35,8 @@ def fork_into_namespaces(
     `before` first: for what root of a user namespace may not do. Raises SystemFault,
     Unsupported.
     """
-    outcome: list[int | BaseException] = []
-
-    def run() -> None:
-        fork = _by_process if namespaces.needs_process else _by_thread
-        try:
-            outcome.append(fork(namespaces, child, before))
-        except BaseException as error:  # it is raised in the thread that waits
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, name="launch")
-    thread.start()
-    thread.join()
-    result = outcome[0]
-    if isinstance(result, BaseException):
-        raise result
-    return result
+    fork = _by_process if namespaces.needs_process else _by_thread
+    return in_thread(lambda: fork(namespaces, child, before))
 
 
 def _by_thread(namespaces: Namespaces, child: Callable[[], NoReturn], _: object) -> int:

@@ -19,6 +19,7 @@ from pyinit.container.root import Materials, enter_root
 from pyinit.container.sysctls import write_sysctls
 from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig, LogConfig
+from pyinit.init.start import seal_and_run, start_and_run
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.prctl import set_child_subreaper
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
@@ -68,14 +69,38 @@ def become_init(inside: Inside) -> NoReturn:
             before_namespaces(inside)
         config = _config(inside)
         _drop_descriptors(inside, config)
-        # Where the maker has it loaded this costs nothing; where not, now is the time.
-        from pyinit.init.start import seal_and_run
-
-        code = seal_and_run(config, lambda: _enter(inside))
+        if starts_first(inside.spec, inside.namespaces):
+            outside = inside.namespaces.mounts_later
+            code = start_and_run(config, lambda: _enter(inside), outside=outside)
+        else:
+            code = seal_and_run(config, lambda: _enter(inside))
     except BaseException as error:  # every way out of here ends the process
         _tell_failure(inside, error)
     finally:
         os._exit(code)
+
+
+def starts_first(spec: ContainerSpec, namespaces: Namespaces) -> bool:
+    """Whether the command is the first thing to run, before init.
+
+    Not where services come before it, nor where processes of others are in its pid
+    namespace, which could stop it before its execve: only the reaper ends such a one.
+    """
+    return bool(spec.command) and not spec.services and namespaces.owns("pid")
+
+
+def overlaps(spec: ContainerSpec, namespaces: Namespaces) -> bool:
+    """Whether init may be loaded from the host's files while the command runs already.
+
+    That takes a thread in the host's mount namespace, so nobody inside may look into PID 1.
+    Root of a user namespace might not be let at the files.
+    """
+    return (
+        starts_first(spec, namespaces)
+        and namespaces.owns("mnt")
+        and not namespaces.needs_process
+        and "CAP_SYS_PTRACE" not in spec.privileges.capabilities
+    )
 
 
 def before_namespaces(inside: Inside) -> None:
@@ -153,6 +178,7 @@ def _enter(inside: Inside) -> None:
     spec, namespaces = inside.spec, inside.namespaces
     if not namespaces.has_user:
         _enter_cgroup(inside)
+    namespaces.enter_mounts()
     if namespaces.owns("uts"):
         set_host_name(spec.hostname or spec.name)
         if spec.domainname is not None:

@@ -13,7 +13,6 @@ import socket
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from pyinit.container import cgroup, folder, pins, state
@@ -21,7 +20,7 @@ from pyinit.container.clearing import forget_ended
 from pyinit.container.files import write_network_files
 from pyinit.container.fork import fork_into_namespaces
 from pyinit.container.handover import DONE, send_go
-from pyinit.container.inside import Inside, become_init, before_namespaces
+from pyinit.container.inside import Inside, become_init, before_namespaces, overlaps
 from pyinit.container.namespaces import Namespaces, sources_of
 from pyinit.container.network import Attachment, attach
 from pyinit.container.plan import planned_mounts
@@ -37,6 +36,7 @@ from pyinit.errors import (
     SystemFault,
     Unsupported,
 )
+from pyinit.init.loading import is_loaded, load
 from pyinit.init.ready import receive
 from pyinit.linux.process import start_time
 from pyinit.spec.container import ContainerSpec, TerminalSize
@@ -203,7 +203,9 @@ def _ready_channel(work: _Launch) -> socket.socket:
 def _fork_init(work: _Launch) -> tuple[int, int]:
     inside, namespaces = work.inside, work.inside.namespaces
     if namespaces.has_user:
-        _load_init()
+        # Its root may not be allowed to read the interpreter's modules.
+        load()
+    namespaces.mounts_later = not is_loaded() and overlaps(work.spec, namespaces)
     pid = fork_into_namespaces(
         namespaces, lambda: become_init(inside), lambda: before_namespaces(inside)
     )
@@ -212,14 +214,6 @@ def _fork_init(work: _Launch) -> tuple[int, int]:
     # PID 1 alone holds its end now, so that its death is heard as the end of the channel.
     work.inside.close_channel()
     return pid, pidfd
-
-
-def _load_init() -> None:
-    """Root of a user namespace may not be allowed to read the interpreter's modules."""
-    from pyinit.init.seal import preload
-
-    import_module("pyinit.init.start")
-    preload()
 
 
 def _place(work: _Launch, pid: int, answers: socket.socket) -> None:

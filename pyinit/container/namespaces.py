@@ -28,13 +28,15 @@ TTY_GROUP = 5
 class Namespaces:
     """Kinds to make anew, and descriptors of those to join, by kind.
 
-    `id_map` is that of a user namespace to be made.
+    `id_map` is that of a user namespace to be made. With `mounts_later` the mount namespace
+    is left to `enter_mounts`, which whoever is PID 1 then calls.
     """
 
     made: set[str] = field(default_factory=set)
     joined: dict[str, int] = field(default_factory=dict)
     id_map: IdMap | None = None
     time_offsets: dict[str, int] = field(default_factory=dict)
+    mounts_later: bool = False
 
     @classmethod
     def of(cls, spec: ContainerSpec, stack: ExitStack, undo: ExitStack) -> Namespaces:
@@ -133,8 +135,14 @@ class Namespaces:
             raise SystemFault(f"join the {kind} namespace", error) from error
 
     def _make(self) -> None:
-        flags = sum(FLAGS[kind] for kind in self.made if kind not in _SEPARATE)
+        later = {*_SEPARATE, "mnt"} if self.mounts_later else _SEPARATE
+        flags = sum(FLAGS[kind] for kind in self.made if kind not in later)
         self._do("make the namespaces", unshare, flags)
+
+    def enter_mounts(self) -> None:
+        """For the calling thread: into the mount namespace, where that was left for later."""
+        if self.mounts_later:
+            self._do("make the mount namespace", unshare, FLAGS["mnt"])
 
     def _change_user(self, made: object) -> None:
         if "user" in self.joined:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pyinit.init.forwarding import Forwarding
+from pyinit.init.leaf import Leaf
 from pyinit.linux.cgroups import PayloadGroups
 from pyinit.spec.container import TerminalSize
 from pyinit.spec.privileges import Privileges
 from pyinit.spec.service import Services
+from pyinit.spec.status import ExitStatus
+
+# Of the control socket: clients that wait to be accepted.
+BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +35,37 @@ class LogConfig:
     console: tuple[int | None, int | None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Where a command's output is to be read: the ends of two pipes, then the reader's own.
+
+    `copies` are pipes or sockets that it goes to as well.
+    """
+
+    stdout: int
+    stderr: int
+    copies: tuple[int | None, int | None] = (None, None)
+
+    def let_go(self) -> None:
+        """Close what is copied to, once its reader has descriptors of its own."""
+        for descriptor in {each for each in self.copies if each is not None}:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """A main command that was started before init was loaded, as a child of this process.
+
+    `status` is set where it has ended and was waited for already. `leaf` is the cgroup that
+    it was born in, `logged` its output, where that is init's to read.
+    """
+
+    pid: int
+    status: ExitStatus | None = None
+    leaf: Leaf | None = None
+    logged: Logged | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitConfig:
     """Everything that init needs; it reads no file and no environment beyond this.
@@ -40,8 +77,8 @@ class InitConfig:
     container can be attached to; `exit_record` is the file that keeps the exit status;
     `log` that of init's own log. Each may be missing.
 
-    `adopted` is the pid of a main command that was started already, as a child of this
-    process; `command` then only describes it. `forwarding` is how signals go on to it.
+    `adopted` is the main command where that was started already; `command` then only describes
+    it. `forwarding` is how signals go on to it. `missed` are signals that came meanwhile.
     `warn_orphans` logs each orphan that is reaped as a warning. `log_level` is error,
     warning, info or debug; `log_format` console, json, or auto: what suits the descriptor.
 
@@ -65,7 +102,8 @@ class InitConfig:
     log: int | None = None
     log_level: str = "info"
     log_format: str = "auto"
-    adopted: int | None = None
+    adopted: Adopted | None = None
+    missed: tuple[int, ...] = ()
     forwarding: Forwarding = field(default_factory=Forwarding)
     warn_orphans: bool = False
     groups: PayloadGroups | None = None

@@ -11,7 +11,6 @@ import structlog
 import trio
 
 from pyinit.errors import Unsupported
-from pyinit.init.command import Command
 from pyinit.init.config import InitConfig
 from pyinit.init.events import Events, ended, shortened
 from pyinit.init.execs import ExecTable
@@ -24,7 +23,7 @@ from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
 from pyinit.init.supervisor import Supervisor
 from pyinit.init.terminal import TerminalFactory
-from pyinit.init.users import UserDatabase, login_environment
+from pyinit.init.users import UserDatabase
 from pyinit.spec.status import ExitStatus
 
 log = structlog.get_logger("init")
@@ -148,20 +147,6 @@ class Container:
         if self.leaves is None:
             raise Unsupported("the container has no cgroup: run it where cgroups can be made")
         return self.leaves
-
-    def main_command(self, stdio: tuple[int, int, int], *, terminal: bool) -> Command:
-        """The container's own command, as the spawner wants it. Raises UsageError."""
-        user = self.users.lookup(self.config.user or "")
-        term = self.config.terminal.term if self.config.terminal else None
-        return Command(
-            argv=self.config.command,
-            environment=login_environment(user, term) | self.config.environment,
-            workdir=self.config.workdir or "/",
-            user=user,
-            stdio=stdio,
-            terminal=terminal,
-            umask=self.config.privileges.umask,
-        )
 
 
 def hostname() -> str:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import trio
 
-from pyinit.init.config import LogConfig
+from pyinit.init.config import LogConfig, Logged
 from pyinit.init.log_console import Console
 from pyinit.init.log_files import LogFolder
 from pyinit.init.log_framing import Framer
@@ -64,24 +64,30 @@ class Logs:
         if self._console is not None:
             self._console.names[service] = options.prefix
 
-    def pipes(
-        self, service: str, copies: tuple[int | None, int | None] = (None, None)
-    ) -> tuple[int, int]:
+    def pipes(self, service: str) -> tuple[int, int]:
         """Descriptors for a command's stdout and stderr; the caller closes them after its start.
 
         They are close-on-exec and block. What is written to them is the service's log, until
-        the last copy of each is closed. It goes to `copies` as well, pipes or sockets of which
-        this keeps a descriptor of its own; then the command waits for who reads those.
-        Raises OSError.
+        the last copy of each is closed. Raises OSError.
         """
         with ExitStack() as undo:
             stdout = _pipe(undo)
             stderr = _pipe(undo)
-            sinks = [None if copy is None else _sink(copy, undo) for copy in copies]
             undo.pop_all()
-        self._start_reading(service, "stdout", stdout[0], sinks[0])
-        self._start_reading(service, "stderr", stderr[0], sinks[1])
+        self.read(service, Logged(stdout[0], stderr[0]))
         return stdout[1], stderr[1]
+
+    def read(self, service: str, logged: Logged) -> None:
+        """From now on what comes out of the two is the service's log; they are closed at the end.
+
+        It goes to the copies as well, of which this keeps descriptors of its own; then the
+        command waits for who reads those. Raises OSError, with the two still open.
+        """
+        with ExitStack() as undo:
+            sinks = [None if copy is None else _sink(copy, undo) for copy in logged.copies]
+            undo.pop_all()
+        self._start_reading(service, "stdout", logged.stdout, sinks[0])
+        self._start_reading(service, "stderr", logged.stderr, sinks[1])
 
     def _start_reading(self, service: str, stream: str, descriptor: int, sink: Sink | None) -> None:
         os.set_blocking(descriptor, False)

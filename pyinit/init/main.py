@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from typing import cast
 
 import structlog
@@ -19,7 +19,7 @@ import trio
 
 from pyinit.errors import PyinitError
 from pyinit.init.api import all_methods
-from pyinit.init.config import InitConfig
+from pyinit.init.config import BACKLOG, Adopted, InitConfig
 from pyinit.init.container import Container
 from pyinit.init.ending import end_everything, first_of
 from pyinit.init.events import Events
@@ -27,12 +27,13 @@ from pyinit.init.execs import ExecTable
 from pyinit.init.forwarding import HANDLED
 from pyinit.init.leaves import Leaves
 from pyinit.init.logs import MAIN, Logs
+from pyinit.init.main_command import Streams, main_command, open_streams
 from pyinit.init.oom import watch_oom
 from pyinit.init.processes import ProcessTable
 from pyinit.init.ready import ReadyChannel
 from pyinit.init.reaper import Reaper
 from pyinit.init.record import write_exit_record
-from pyinit.init.server import BACKLOG, serve
+from pyinit.init.server import serve
 from pyinit.init.services import end_services, make_supervisor, run_services, services_are_up
 from pyinit.init.signals import EarlySignals, Reaction, reaction
 from pyinit.init.spawn import Spawner
@@ -64,18 +65,19 @@ def run(config: InitConfig) -> int:
     """
     set_dumpable(False)
     reset_hidden_signals()
-    early = EarlySignals()
+    early = EarlySignals(missed=config.missed)
     ready = ReadyChannel(config.ready)
     try:
-        status = trio.run(_main, config, early, ready)
-        reason = "exited" if status.signal is None else "killed"
+        status, reason = trio.run(_main, config, early, ready), ""
     except BaseException as error:
         fault = _only_fault(error)
         log.error("could not go on", reason=str(fault), exc_info=not isinstance(fault, PyinitError))
         ready.failed(fault)
         status = ExitStatus(code=getattr(fault, "status", 125))
         reason = str(fault)
-    write_exit_record(config.exit_record, status, reason)
+    unwritten = write_exit_record(config.exit_record, status, reason)
+    if unwritten is not None:
+        log.error("exit status not kept", reason=unwritten.strerror)
     return status.exit_code
 
 
@@ -134,10 +136,20 @@ def _assemble(config: InitConfig, nursery: trio.Nursery, stack: ExitStack) -> Co
     container.execs.on_begin = events.exec_begun
     container.execs.on_end = events.exec_ended
     if config.adopted is not None:
-        # Recorded before the reaper first looks, which may be as soon as something is awaited.
-        container.main = reaper.adopt(config.adopted)
-        container.tell_started()
+        _adopt(container, config.adopted)
     return container
+
+
+def _adopt(container: Container, adopted: Adopted) -> None:
+    """Take over the command, before the reaper first looks: that may be at the next await."""
+    container.main = container.reaper.adopt(adopted.pid, adopted.status)
+    if adopted.leaf is not None and container.leaves is not None:
+        container.main.leaf = adopted.leaf
+        container.leaves.take(adopted.leaf)
+    if adopted.logged is not None:
+        container.logs.read(MAIN, adopted.logged)
+        adopted.logged.let_go()
+    _tell_started(container)
 
 
 def _orphan_hook(
@@ -219,15 +231,33 @@ async def _start_main(container: Container, ready: ReadyChannel) -> None:
         ready.ready()
         await _services_first(container)
         return
-    with _main_stdio(container) as (stdio, master):
+    with ExitStack() as given:
+        streams = _main_streams(container, given)
+        given.callback(streams.let_go)
         if config.services:
-            ready.ready(master)
+            ready.ready(streams.master)
             if not await _services_first(container):
                 return
-        await _spawn_main(container, stdio, terminal=master is not None)
+        await _spawn_main(container, streams)
         container.state = "running"
         container.events.tell("ready")
-        ready.ready(master)
+        ready.ready(streams.master)
+
+
+def _main_streams(container: Container, given: ExitStack) -> Streams:
+    with ExitStack() as kept:
+        streams = open_streams(
+            container.config,
+            container.users,
+            container.terminals,
+            container.devnull,
+            given,
+            kept,
+        )
+        if streams.logged is not None:
+            container.logs.read(MAIN, streams.logged)
+        kept.pop_all()
+    return streams
 
 
 async def _services_first(container: Container) -> bool:
@@ -241,8 +271,8 @@ async def _services_first(container: Container) -> bool:
     return up
 
 
-async def _spawn_main(container: Container, stdio: tuple[int, int, int], *, terminal: bool) -> None:
-    command = container.main_command(stdio, terminal=terminal)
+async def _spawn_main(container: Container, streams: Streams) -> None:
+    command = main_command(container.config, container.users, streams)
     try:
         container.main = await container.spawner.spawn(command)
     except (PyinitError, OSError) as error:
@@ -252,40 +282,13 @@ async def _spawn_main(container: Container, stdio: tuple[int, int, int], *, term
         container.failure = ExitStatus(code=getattr(error, "status", 125))
         container.request_end()
         return
+    _tell_started(container)
+
+
+def _tell_started(container: Container) -> None:
+    assert container.main is not None
     log.info("started", pid=container.main.pid, argv=container.config.command)
     container.tell_started()
-
-
-@contextmanager
-def _main_stdio(container: Container) -> Iterator[tuple[tuple[int, int, int], int | None]]:
-    """Descriptors for the main command, closed here once it has them; and the pty's master."""
-    config = container.config
-    with ExitStack() as stack:
-        if config.terminal is not None:
-            owner = container.users.lookup(config.user or "").uid
-            size = config.terminal
-            master, slave = container.terminals.open(size.rows, size.columns, owner)
-            stack.callback(os.close, master)
-            stack.callback(os.close, slave)
-            yield (slave, slave, slave), master
-        elif config.stdio is not None:
-            for descriptor in {each for each in config.stdio if each is not None}:
-                stack.callback(os.close, descriptor)
-            stdin, stdout, stderr = (_or_null(container, each) for each in config.stdio)
-            if config.logs.main:
-                stdout, stderr = container.logs.pipes(MAIN, config.stdio[1:])
-                stack.callback(os.close, stdout)
-                stack.callback(os.close, stderr)
-            yield (stdin, stdout, stderr), None
-        else:
-            stdout, stderr = container.logs.pipes(MAIN)
-            stack.callback(os.close, stdout)
-            stack.callback(os.close, stderr)
-            yield (container.devnull, stdout, stderr), None
-
-
-def _or_null(container: Container, descriptor: int | None) -> int:
-    return container.devnull if descriptor is None else descriptor
 
 
 async def _until_end(container: Container) -> ExitStatus:

@@ -148,9 +148,13 @@ class Reaper:
         child.fail(failure)
         self.reap()
 
-    def adopt(self, pid: int) -> Child:
-        """Record a child that was started before this reaper was."""
-        child = self._children[pid] = Child(pid)
+    def adopt(self, pid: int, status: ExitStatus | None = None) -> Child:
+        """Record a child that was started before this reaper was, and maybe waited for."""
+        child = Child(pid)
+        if status is None:
+            self._children[pid] = child
+        else:
+            child.finish(status)
         return child
 
     def forget(self, child: Child) -> None:

@@ -6,12 +6,9 @@ import os
 import time
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from pyinit.spec.status import ExitStatus
-
-log = structlog.get_logger("init")
 
 
 class ExitRecord(Struct, frozen=True):
@@ -24,13 +21,20 @@ class ExitRecord(Struct, frozen=True):
     ended: float
 
 
-def write_exit_record(descriptor: int | None, status: ExitStatus, reason: str) -> None:
-    """Fill the file that was opened before the pivot; nothing where there is none."""
+def write_exit_record(
+    descriptor: int | None, status: ExitStatus, reason: str = ""
+) -> OSError | None:
+    """Fill the file that was opened before the pivot; nothing where there is none.
+
+    Returns what kept the record from being written, which is nobody's end but its own.
+    """
     if descriptor is None:
-        return
+        return None
+    reason = reason or ("exited" if status.signal is None else "killed")
     record = ExitRecord(status.code, status.signal, status.exit_code, reason, time.time())
     try:
         os.pwrite(descriptor, msgspec.json.encode(record), 0)
         os.fsync(descriptor)
     except OSError as error:
-        log.error("exit status not kept", reason=error.strerror)
+        return error
+    return None

@@ -26,7 +26,6 @@ from pyinit.varlink.envelope import Call, ErrorReply
 from pyinit.varlink.framing import MAX_FDS
 
 CHUNK = 65536
-BACKLOG = 1024
 MAX_CONNECTIONS = 8192
 # Where a client is told that it may not connect, and how long a full table waits (seconds).
 PAUSE_WHEN_FULL = 0.1

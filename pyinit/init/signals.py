@@ -41,8 +41,8 @@ def reaction(number: int, *, has_main: bool, has_services: bool = False) -> Reac
 class EarlySignals:
     """Handlers for the time before trio takes over: they remember what came."""
 
-    def __init__(self, numbers: tuple[int, ...] = HANDLED) -> None:
-        self.pending: list[int] = []
+    def __init__(self, numbers: tuple[int, ...] = HANDLED, missed: tuple[int, ...] = ()) -> None:
+        self.pending: list[int] = [*missed]
         for number in numbers:
             signal.signal(number, self._remember)
         # A start that had nobody to take them kept them waiting.

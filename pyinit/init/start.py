@@ -1,15 +1,27 @@
-"""The start of PID 1 inside a container of our own making: load, enter the root, seal, run."""
+"""The start of PID 1 inside a container of our own making: enter the root, start, seal, run.
+
+Two orders. Whoever has time loads first: `seal_and_run`. With a command that waits for
+nobody, that goes first, and init is loaded while it runs already: `start_and_run`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-# First of all, since what comes after it would load the libraries in full.
-from pyinit.init import libraries  # noqa: F401
-from pyinit.init.config import InitConfig
-from pyinit.init.journal import configure
-from pyinit.init.main import run
-from pyinit.init.seal import preload, seal, settle_memory
+from pyinit.errors import PyinitError
+from pyinit.init.config import Adopted, InitConfig
+from pyinit.init.early import start_main
+from pyinit.init.loading import OutsideLoader, is_loaded, load
+from pyinit.init.meanwhile import Meanwhile, block_signals
+from pyinit.init.ready import ReadyChannel
+from pyinit.init.record import write_exit_record
+from pyinit.linux.dispositions import reset_hidden_signals
+from pyinit.linux.prctl import set_dumpable
+from pyinit.spec.status import ExitStatus
+
+# How long a command may take that ends before init has begun to run on trio, in seconds.
+BRIEF = 0.005
 
 
 def seal_and_run(config: InitConfig, enter: Callable[[], None]) -> int:
@@ -17,9 +29,64 @@ def seal_and_run(config: InitConfig, enter: Callable[[], None]) -> int:
 
     Everything that will be used is loaded before, for afterwards nothing can be.
     """
-    preload()
-    configure(config.log, config.log_level, config.log_format)
+    load()
     enter()
+    return _run(config)
+
+
+def start_and_run(config: InitConfig, enter: Callable[[], None], *, outside: bool) -> int:
+    """The same for a command that is started as soon as the root is entered.
+
+    With `outside` it is `enter` that leaves the mount namespace, and what is not loaded yet
+    is loaded by a thread that stays behind. Then the command must not have the power to
+    look into PID 1 (CAP_SYS_PTRACE), where the host's root is to be seen meanwhile.
+    """
+    set_dumpable(False)
+    reset_hidden_signals()
+    block_signals()
+    loader = None
+    if outside and not is_loaded():
+        loader = OutsideLoader()
+    else:
+        load()
+    enter()
+    try:
+        main = start_main(config)
+    except (PyinitError, OSError) as error:
+        return _not_started(config, error)
+    meanwhile = Meanwhile(main)
+    if loader is None:
+        meanwhile.wait(BRIEF)
+    else:
+        loader.begin()
+        while not (loader.done or meanwhile.ended_alone()):
+            meanwhile.wait(None)
+    if meanwhile.ended_alone() and meanwhile.status is not None:
+        write_exit_record(config.exit_record, meanwhile.status)
+        return meanwhile.status.exit_code
+    if loader is not None and loader.failure is not None:
+        raise loader.failure
+    return _run(_adopting(config, meanwhile))
+
+
+def _not_started(config: InitConfig, error: PyinitError | OSError) -> int:
+    ReadyChannel(config.ready).failed(error)
+    status = ExitStatus(code=getattr(error, "status", 125))
+    write_exit_record(config.exit_record, status, str(error))
+    return status.exit_code
+
+
+def _adopting(config: InitConfig, meanwhile: Meanwhile) -> InitConfig:
+    main: Adopted = replace(meanwhile.main, status=meanwhile.status)
+    return replace(config, ready=None, adopted=main, missed=tuple(meanwhile.missed))
+
+
+def _run(config: InitConfig) -> int:
+    from pyinit.init.journal import configure
+    from pyinit.init.main import run
+    from pyinit.init.seal import seal, settle_memory
+
+    configure(config.log, config.log_level, config.log_format)
     seal()
     settle_memory()
     return run(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from pyinit.errors import PyinitError
+from tests.support.controls import Caller
 from tests.support.ctl import ctl, start
 
 _numbers = itertools.count(1)
@@ -43,11 +46,21 @@ class Host:
         return json.loads(self.ok(*words))
 
     def run(self, *words: str, name: str | None = None) -> str:
-        """A detached container: its name, once it can be attached to."""
+        """A detached container: its name, once its init answers, or has ended."""
         name = name or f"t{os.getpid()}-{next(_numbers)}"
         self.made.append(name)
         assert self.ok("run", "--detach", "--name", name, *words) == f"{name}\n"
+        self.await_init(name)
         return name
+
+    def await_init(self, name: str) -> None:
+        """Return once init has loaded, which it does while the command runs already."""
+        try:
+            caller = Caller(Path(self.state(name)["control"]))
+        except OSError:
+            return  # it has ended, and its folder may be gone
+        with caller, contextlib.suppress(OSError, PyinitError):
+            caller.call("Describe")
 
     def inside(self, name: str, *words: str) -> str:
         """What a command in the container wrote; it must have succeeded."""

@@ -70,8 +70,9 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
 
 # In PID 1 one place waits for children and starts them.
 WAITERS = {"wait", "wait3", "wait4", "waitid", "waitpid"}
-# One of the two in any process: the lean one does without trio, and nothing else is loaded.
-REAPERS = {"pyinit.init.reaper", "pyinit.init.entrypoint.lean"}
+# One of them in any process, at any time: the lean one does without trio, and nothing else is
+# loaded; what waits meanwhile is through before there is a reaper.
+REAPERS = {"pyinit.init.reaper", "pyinit.init.meanwhile", "pyinit.init.entrypoint.lean"}
 
 
 def module_name(path: Path) -> str:

@@ -49,7 +49,7 @@ def run_full(
     """
     forwarding = options.forwarding()
     forward_meanwhile(pid, forwarding)
-    from pyinit.init.config import InitConfig, LogConfig
+    from pyinit.init.config import Adopted, InitConfig, LogConfig
     from pyinit.init.start import seal_and_run
     from pyinit.spec.privileges import PRIVILEGED
 
@@ -63,7 +63,7 @@ def run_full(
         privileges=PRIVILEGED,
         grace=options.grace,
         listeners=listeners,
-        adopted=pid,
+        adopted=None if pid is None else Adopted(pid=pid),
         forwarding=forwarding,
         warn_orphans=options.warn_orphans,
         log_level=options.level,

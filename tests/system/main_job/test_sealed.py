@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import pyinit.init.start
+import pyinit.init.main
 from pyinit.container.launch import launch
 from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig
@@ -52,7 +52,7 @@ def test_no_module_is_loaded_after_the_pivot(
 ) -> None:
     """PID 1 itself lists what it has loaded, before and after a session of every call."""
     monkeypatch.setenv("PYINIT_RUN_DIR", str(tmp_path / "run"))
-    run = pyinit.init.start.run
+    run = pyinit.init.main.run
 
     def run_and_tell(config: InitConfig) -> int:
         before = set(sys.modules)
@@ -60,7 +60,7 @@ def test_no_module_is_loaded_after_the_pivot(
         os.write(config.log or 2, f"grown: {sorted(set(sys.modules) - before)}\n".encode())
         return code
 
-    monkeypatch.setattr(pyinit.init.start, "run", run_and_tell)
+    monkeypatch.setattr(pyinit.init.main, "run", run_and_tell)
     spec = ContainerSpec(name="sealed", root=Root(directory=str(busybox_root())))
     container = launch(spec)
     for method, parameters in EVERY_CALL:

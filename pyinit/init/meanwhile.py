@@ -1,0 +1,59 @@
+"""The time between the start of the main command and that of the reaper.
+
+Where the command ends meanwhile and leaves nothing behind, init is not needed at all.
+Signals are blocked, and taken one by one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from pyinit.init.config import Adopted
+from pyinit.init.forwarding import HANDLED
+from pyinit.spec.status import ExitStatus
+
+
+def block_signals() -> None:
+    """Keep every signal until somebody is there to take it; before the first thread."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+
+
+class Meanwhile:
+    """The time until init is loaded: what came, and how the command fared."""
+
+    def __init__(self, main: Adopted) -> None:
+        self.main = main
+        self.status: ExitStatus | None = None
+        self.missed: list[int] = []
+        self._alone = False
+
+    def ended_alone(self) -> bool:
+        """Whether the command has ended and nothing is left of it, its output included."""
+        return self.status is not None and self._alone and self.main.logged is None
+
+    def take(self, number: int) -> None:
+        """A signal came."""
+        if number == signal.SIGCHLD:
+            self._reap()
+        else:
+            self.missed.append(number)
+
+    def wait(self, seconds: float | None) -> None:
+        """Take the next signal, if one comes in time."""
+        if seconds is None:
+            self.take(signal.sigwaitinfo(HANDLED).si_signo)
+        elif (found := signal.sigtimedwait(HANDLED, seconds)) is not None:
+            self.take(found.si_signo)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._alone = True
+                return
+            if not pid:
+                return
+            if pid == self.main.pid:
+                self.status = ExitStatus.from_wait(status)
