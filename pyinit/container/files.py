@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pyinit.container.network import Attachment, resolv
@@ -29,6 +30,9 @@ def write_network_files(folder: Path, spec: ContainerSpec, attachment: Attachmen
         ),
     }
     for name, text in texts.items():
-        path = folder / name
-        path.write_text(text)
-        path.chmod(0o644)
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.fchmod(descriptor, 0o644)
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)

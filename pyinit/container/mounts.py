@@ -38,6 +38,9 @@ from pyinit.linux.mount import (
 # programs, or have init write to a file that only looks like one.
 NEVER_LINKS = ("/proc", "/sys", "/dev")
 
+# Of every device that a container has: they are for everybody.
+DEVICE_MODE = 0o666
+
 
 def execute(steps: Iterable[Step], root: int, trees: Mapping[str, int] | None = None) -> None:
     """Carry out the plan below the folder that `root` has open.
@@ -82,7 +85,23 @@ def bind(step: Bind, root: int, tree: int | None) -> None:
 
 @carry_out.register
 def _(step: Device, root: int) -> None:
-    attach(host_device(step.name, step.major, step.minor), root, step.target, folder=False)
+    if not _make_device(step, root):
+        attach(host_device(step.name, step.major, step.minor), root, step.target, folder=False)
+
+
+def _make_device(step: Device, root: int) -> bool:
+    """Make the node itself, as mknod(2) lets who is root of the host's user namespace."""
+    folder = open_target(root, os.path.dirname(step.target))
+    try:
+        name = os.path.basename(step.target)
+        mode = stat.S_IFCHR | DEVICE_MODE
+        os.mknod(name, mode, os.makedev(step.major, step.minor), dir_fd=folder)
+        os.chmod(name, DEVICE_MODE, dir_fd=folder)  # whatever the umask
+    except PermissionError:
+        return False
+    finally:
+        os.close(folder)
+    return True
 
 
 @carry_out.register

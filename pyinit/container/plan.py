@@ -92,7 +92,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device node of the host, bound; its numbers are checked first."""
+    """A device node; where none may be made the host's is bound, its numbers checked first."""
 
     name: str
     major: int

@@ -17,22 +17,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SWITCH_S = 0.0005
-# All of init is behind this one.
-MAIN = "pyinit.init.main"
+_loaded = False  # a process and what it forks have their modules in common
 
 
 def is_loaded() -> bool:
     """Whether this process, or the one that it was forked from, has all of init loaded."""
-    return MAIN in sys.modules
+    return _loaded
 
 
 def load() -> None:
-    """Load all of init, and what else it would load late."""
+    """Load all of init, and what else it would load late. The second time it does nothing."""
+    global _loaded
+    if _loaded:
+        return
     # First of all, since what comes after it would load the libraries in full.
     import_module("pyinit.init.libraries")
     import_module("pyinit.init.journal")
-    import_module(MAIN)
     import_module("pyinit.init.seal").preload()
+    import_module("pyinit.init.users").prepare_for_root()
+    import_module("pyinit.init.main")
+    _loaded = True
 
 
 class OutsideLoader:

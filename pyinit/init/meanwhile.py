@@ -28,9 +28,15 @@ class Meanwhile:
         self.missed: list[int] = []
         self._alone = False
 
-    def ended_alone(self) -> bool:
-        """Whether the command has ended and nothing is left of it, its output included."""
-        return self.status is not None and self._alone and self.main.logged is None
+    def ended_alone(self) -> ExitStatus | None:
+        """The command's status if it has ended and no process is left.
+
+        None as well while its output is still to go somewhere else.
+        """
+        logged = self.main.logged
+        if not self._alone or (logged is not None and any(logged.copies)):
+            return None
+        return self.status
 
     def take(self, number: int) -> None:
         """A signal came."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pyinit.errors import PyinitError
+from pyinit.init.brief import conclude
 from pyinit.init.config import Adopted, InitConfig
 from pyinit.init.early import start_main
 from pyinit.init.loading import OutsideLoader, is_loaded, load
@@ -61,9 +62,9 @@ def start_and_run(config: InitConfig, enter: Callable[[], None], *, outside: boo
         loader.begin()
         while not (loader.done or meanwhile.ended_alone()):
             meanwhile.wait(None)
-    if meanwhile.ended_alone() and meanwhile.status is not None:
-        write_exit_record(config.exit_record, meanwhile.status)
-        return meanwhile.status.exit_code
+    status = meanwhile.ended_alone()
+    if status is not None:
+        return conclude(config, main.logged, status)
     if loader is not None and loader.failure is not None:
         raise loader.failure
     return _run(_adopting(config, meanwhile))

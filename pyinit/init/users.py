@@ -128,6 +128,12 @@ class UserDatabase:
         return User(user.uid, user.gid, supplementary, user.name, user.home, user.shell)
 
 
+def prepare_for_root() -> None:
+    """Have the patterns ready that look root up, as whom most commands run: `re` keeps them."""
+    find_user(b"", "0")
+    find_memberships(b"", ROOT)
+
+
 def find_user(passwd: bytes, wanted: str) -> User:
     """The first entry for a name or number in the content of a passwd(5) file.
 

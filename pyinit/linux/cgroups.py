@@ -165,8 +165,11 @@ class Group(ABC):
             raise PermissionError(errno.EPERM, "pyinit did not make this cgroup")
         return owner
 
-    def make_child(self, name: str) -> Self:
-        """Make and open the group `name` below. Raises FileExistsError, or OSError."""
+    def make_child(self, name: str, owner: str | None = None) -> Self:
+        """Make and open the group `name` below, for the same container as this one.
+
+        `owner` is that container, where it is known. Raises FileExistsError, or OSError.
+        """
         os.mkdir(name, 0o755, dir_fd=self.descriptor)
         try:
             child = self.open_child(name)
@@ -174,7 +177,7 @@ class Group(ABC):
             self.remove_child(name)
             raise
         try:
-            child.mark(self.owner() or name)
+            child.mark(owner or self.owner() or name)
         except OSError:
             child.close()
             self.remove_child(name)
@@ -199,6 +202,10 @@ class Group(ABC):
 
     def remove_tree(self, name: str) -> None:
         """Remove `name` with every group below it, the lowest first. Raises as remove_child."""
+        with contextlib.suppress(OSError):
+            # Most have none below, and then this is all.
+            os.rmdir(name, dir_fd=self.descriptor)
+            return
         try:
             child = self.open_child(name)
         except FileNotFoundError:

@@ -38,13 +38,23 @@ def remove(name: str, paths: Iterable[str], seconds: float = 10.0) -> None:
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 groups.append((path, stack.enter_context(_opened(name, path))))
+        # The kernel removes no group that somebody is in.
+        left = [(path, group) for path, group in groups if not _removed(path)]
         deadline = time.monotonic() + seconds
         # Where killing is one write it comes first, then where the frozen are thawed to die:
         # the rest is empty after that.
-        for path, group in sorted(groups, key=lambda pair: _turn(pair[1])):
+        for path, group in sorted(left, key=lambda pair: _turn(pair[1])):
             _end_all(path, group, deadline)
-    for path, _ in groups:
+    for path, _ in left:
         _unmake(path, deadline)
+
+
+def _removed(path: str) -> bool:
+    try:
+        tree.unmake(path)
+    except OSError:
+        return False
+    return True
 
 
 def remove_stale(name: str, path: str) -> None:

@@ -54,9 +54,7 @@ def make(hierarchy: Hierarchy, base: str, name: str) -> Tree:
         stack.callback(unmake, path)
         stack.callback(top.close)
         try:
-            init, payload = (stack.enter_context(top.make_child(leaf)) for leaf in LEAVES)
-            for group in (init, payload):
-                _inherit_cpuset(hierarchy, top, group)
+            init, payload = (stack.enter_context(top.make_child(leaf, name)) for leaf in LEAVES)
         except OSError as error:
             raise refused(path, error) from None
         stack.pop_all()
@@ -144,9 +142,8 @@ def _opened(hierarchy: Hierarchy, path: str, owner: str) -> Group:
         group = open_group(path)
         try:
             group.mark(owner)
-            if "cpuset" in hierarchy.controllers:
-                with open_group(os.path.dirname(path)) as above:
-                    _inherit_cpuset(hierarchy, above, group)
+            if "cpuset" in hierarchy.controllers and not hierarchy.unified:
+                _inherit_cpuset(path, group)
         except BaseException:
             group.close()
             raise
@@ -156,13 +153,17 @@ def _opened(hierarchy: Hierarchy, path: str, owner: str) -> Group:
     return group
 
 
-def _inherit_cpuset(hierarchy: Hierarchy, above: Group, group: Group) -> None:
-    """On v1 a new cpuset has no CPU and no memory node, and nothing can be attached to it."""
-    if hierarchy.unified or "cpuset" not in hierarchy.controllers:
-        return
-    for file in ("cpuset.cpus", "cpuset.mems"):
-        if not read_at(group.descriptor, file).strip():
+def _inherit_cpuset(path: str, group: Group) -> None:
+    """On v1 a new cpuset has no CPU and no memory node, and nothing can be attached to it.
+
+    The groups made below take both from it (cgroup.clone_children, cgroups.rst of v1).
+    """
+    if read_at(group.descriptor, "cpuset.cpus").strip():
+        return  # the group above was made so
+    with open_group(os.path.dirname(path)) as above:
+        for file in ("cpuset.cpus", "cpuset.mems"):
             write_at(group.descriptor, file, read_at(above.descriptor, file).strip())
+    write_at(group.descriptor, "cgroup.clone_children", "1")
 
 
 _DELEGATED = ("cgroup.procs", "tasks", "cgroup.threads", "cgroup.subtree_control")
