@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import socket
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class Inside:
 def become_init(inside: Inside) -> NoReturn:
     """From the fork to the end of PID 1."""
     code = 125
+    # What the maker has is garbage of its own: to look at it would copy its pages.
+    gc.freeze()
     try:
         os.setsid()
         set_title("pyinit")

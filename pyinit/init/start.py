@@ -6,8 +6,12 @@ nobody, that goes first, and init is loaded while it runs already: `start_and_ru
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+
+import msgspec
 
 from pyinit.errors import PyinitError
 from pyinit.init.brief import conclude
@@ -23,6 +27,7 @@ from pyinit.spec.status import ExitStatus
 
 # How long a command may take that ends before init has begun to run on trio, in seconds.
 BRIEF = 0.005
+FAILED = 125
 
 
 def seal_and_run(config: InitConfig, enter: Callable[[], None]) -> int:
@@ -55,7 +60,14 @@ def start_and_run(config: InitConfig, enter: Callable[[], None], *, outside: boo
         main = start_main(config)
     except (PyinitError, OSError) as error:
         return _not_started(config, error)
-    meanwhile = Meanwhile(main)
+    try:
+        return _live(config, Meanwhile(main), loader)
+    except BaseException as error:  # nobody waits any more to be told
+        return _broken(config, error)
+
+
+def _live(config: InitConfig, meanwhile: Meanwhile, loader: OutsideLoader | None) -> int:
+    """Wait until the command has ended or init is loaded, and be that then."""
     if loader is None:
         meanwhile.wait(BRIEF)
     else:
@@ -64,15 +76,25 @@ def start_and_run(config: InitConfig, enter: Callable[[], None], *, outside: boo
             meanwhile.wait(None)
     status = meanwhile.ended_alone()
     if status is not None:
-        return conclude(config, main.logged, status)
+        return conclude(config, meanwhile.main.logged, status)
     if loader is not None and loader.failure is not None:
         raise loader.failure
     return _run(_adopting(config, meanwhile))
 
 
+def _broken(config: InitConfig, error: BaseException) -> int:
+    """Init could not be loaded: the end of it, and with it of all that runs here."""
+    reason = f"init could not go on: {error!r}"
+    write_exit_record(config.exit_record, ExitStatus(code=FAILED), reason)
+    if config.log is not None:
+        with suppress(OSError):
+            os.write(config.log, msgspec.json.encode({"level": "error", "event": reason}) + b"\n")
+    return FAILED
+
+
 def _not_started(config: InitConfig, error: PyinitError | OSError) -> int:
     ReadyChannel(config.ready).failed(error)
-    status = ExitStatus(code=getattr(error, "status", 125))
+    status = ExitStatus(code=getattr(error, "status", FAILED))
     write_exit_record(config.exit_record, status, str(error))
     return status.exit_code
 
