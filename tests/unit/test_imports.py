@@ -57,13 +57,14 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         f"pyinit_ctl.{place}{verb}": (
             BASE
             | {"pyinit_ctl", "pyinit_ctl.run_attached", "pyinit_ctl.run_detached"}
+            | {"pyinit_ctl.run_terminal"}
             | {"pyinit.container", "pyinit.container.launch"},
             {"click", "msgspec", "rich", "structlog", "trio"},
         )
         for place in ("", "verbs.")
         for verb in (
-            *("run", "run_attached", "run_detached", "rm", "stop", "wait", "ls"),
-            *("gc", "net", "ns", "update"),
+            *("run", "run_attached", "run_terminal", "run_detached", "rm", "stop", "wait"),
+            *("ls", "gc", "net", "ns", "update"),
         )
     },
 }
