@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec import Struct
 
 from pyinit.container import folder
 from pyinit.container.cgroup import ContainerCgroup
@@ -26,8 +27,7 @@ from pyinit.linux.title import set_title
 from pyinit.spec.container import ContainerSpec, TerminalSize
 
 
-@dataclass(slots=True)
-class Inside:
+class Inside(Struct):
     """What the child takes along: the spec, and descriptors opened outside the root."""
 
     spec: ContainerSpec

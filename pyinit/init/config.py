@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pyinit.init.forwarding import Forwarding
 from pyinit.linux.cgroups import PayloadGroups
@@ -12,8 +13,7 @@ from pyinit.spec.privileges import Privileges
 from pyinit.spec.service import Services
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogConfig:
+class LogConfig(Struct, frozen=True, kw_only=True):
     """Where the output of the container's commands goes.
 
     `folder` is the descriptor of the folder for the files, None for none; each is of `size`
@@ -29,8 +29,7 @@ class LogConfig:
     console: tuple[int | None, int | None] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitConfig:
+class InitConfig(Struct, frozen=True, kw_only=True):
     """Everything that init needs; it reads no file and no environment beyond this.
 
     `command` is empty for an idle container. `grace` is in seconds. Descriptors were opened
@@ -51,11 +50,11 @@ class InitConfig:
 
     name: str
     command: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = {}
     workdir: str | None = None
     user: str | None = None
     grace: float = 10.0
-    privileges: Privileges = field(default_factory=Privileges)
+    privileges: Privileges = Privileges()
     seccomp: bytes | None = None
     listeners: tuple[int, ...] = ()
     stdio: tuple[int | None, int | None, int | None] | None = None
@@ -69,6 +68,6 @@ class InitConfig:
     forwarding: Forwarding = field(default_factory=Forwarding)
     warn_orphans: bool = False
     groups: PayloadGroups | None = None
-    logs: LogConfig = field(default_factory=LogConfig)
-    services: Services = field(default_factory=dict)
+    logs: LogConfig = LogConfig()
+    services: Services = {}
     on_up: Callable[[], None] | None = None

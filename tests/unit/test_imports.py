@@ -31,12 +31,12 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     "pyinit.container.launch": (
         BASE | {"pyinit.container", "pyinit.container.inside", "pyinit.init"},
-        {"structlog"},
+        {"msgspec", "structlog"},
     ),
     # The child's side of a launch: it ends in init's main.
     "pyinit.container.inside": (
         BASE | {"pyinit.container", "pyinit.init"},
-        set(),
+        {"msgspec"},
     ),
     "pyinit.init": (BASE, {"msgspec", "outcome", "structlog", "trio"}),
     "pyinit.__main__": (BASE | {"pyinit.init"}, {"trio"}),
