@@ -1,4 +1,4 @@
-"""Entry of the command line: `exec` goes its own short way, the other verbs by click."""
+"""Entry of the command line: the verbs that are quick, and those that go by click."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from typing import NoReturn
+
+# Verbs with a table of options of their own, for which no click is loaded: `pyinit_ctl.verb`.
+TABLED = frozenset({"run", "update"})
 
 
 def main() -> int:
@@ -22,6 +25,9 @@ def main() -> int:
         from pyinit_ctl.dial import main as dial_main
 
         leave(dial_main(words[1:]))
+    if words and words[0] in TABLED:
+        module = __import__(f"pyinit_ctl.verbs.{words[0]}", fromlist=("VERB",))
+        leave(module.VERB.main(words[1:]))
     from pyinit_ctl.cli import main as cli_main
 
     return cli_main(words)

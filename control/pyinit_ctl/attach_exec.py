@@ -13,15 +13,13 @@ from pyinit_ctl.blocking import BlockingClient
 from pyinit_ctl.exec_fast import (
     await_exit,
     check_event,
-    open_missing,
-    say,
     status_of,
     with_descriptors,
 )
 from pyinit_ctl.exec_terminal import join, terminal_parameters
 from pyinit_ctl.registry import Target
 from pyinit_ctl.replies import is_number
-from pyinit_ctl.stdio import Stdio
+from pyinit_ctl.stdio import Stdio, open_missing, say
 from pyinit_ctl.wire import Link
 
 

@@ -10,11 +10,13 @@ import click
 
 import pyinit
 from pyinit.errors import PyinitError
-from pyinit_ctl.exec_fast import say
+from pyinit_ctl.__main__ import TABLED
+from pyinit_ctl.click_verb import command_of
 from pyinit_ctl.replies import FAILED
+from pyinit_ctl.stdio import say
 
-# verb → what it does, in the order of the help. The module `verbs.<verb>` has a function
-# `command`; verbs with a dash in their name have an underscore in their module's.
+# verb → what it does, in the order of the help. The module `verbs.<verb>` has a click command
+# named `command`, or where the verb is one of TABLED a table named `VERB`.
 VERBS = {
     "run": "Make a container and run a command in it.",
     "ls": "List containers.",
@@ -69,7 +71,10 @@ class Verbs(click.Group):
             return _quick(cmd_name, *QUICK[cmd_name])
         if cmd_name not in VERBS:
             return None
-        command = import_module(f"pyinit_ctl.verbs.{cmd_name.replace('-', '_')}").command
+        module = import_module(f"pyinit_ctl.verbs.{cmd_name}")
+        if cmd_name in TABLED:
+            return command_of(module.VERB)
+        command = module.command
         assert isinstance(command, click.Command)
         return command
 

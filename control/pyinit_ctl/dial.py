@@ -7,7 +7,7 @@ import posix
 
 from pyinit.errors import PyinitError, SystemFault, UsageError
 from pyinit_ctl import registry
-from pyinit_ctl.exec_fast import open_missing, print_line, say
+from pyinit_ctl.stdio import open_missing, print_line, say
 
 TYPE_CHECKING = False
 

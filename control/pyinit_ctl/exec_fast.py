@@ -6,13 +6,12 @@ holds the list.
 
 from __future__ import annotations
 
-import posix
-
-from pyinit.errors import ConnectionLost, ProtocolError, PyinitError, SystemFault, UsageError
+from pyinit.errors import ConnectionLost, ProtocolError, PyinitError
 from pyinit.varlink.scm import close_all
 from pyinit_ctl import registry
 from pyinit_ctl.exec_options import ExecOptions
 from pyinit_ctl.replies import TIMED_OUT, exit_status, text
+from pyinit_ctl.stdio import Stdio, check_outputs, open_missing, print_line, say
 from pyinit_ctl.wire import Link
 
 TYPE_CHECKING = False
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from pyinit.varlink.envelope import Reply
     from pyinit_ctl.registry import Target
-    from pyinit_ctl.stdio import Stdio
 
 
 def main(words: Sequence[str]) -> int:
@@ -62,25 +60,6 @@ def run(options: ExecOptions) -> int:
         return _attached(link, target, options, command)
 
 
-def open_missing() -> None:
-    """Put /dev/null on each of 0, 1 and 2 that is closed, or the next socket takes its number."""
-    for number in range(3):
-        try:
-            posix.fstat(number)
-        except OSError:
-            posix.open("/dev/null", posix.O_RDWR)  # takes the lowest free number: this one
-
-
-def say(message: str) -> None:
-    """One line on stderr; a terminal's control characters in it are made harmless."""
-    from pyinit_ctl.printable import printable
-
-    try:
-        posix.write(2, f"pyinit-ctl: {printable(message)}\n".encode(errors="backslashreplace"))
-    except OSError:
-        return  # nobody reads it: the exit status has to do
-
-
 def _detached(link: Link, options: ExecOptions, command: dict[str, Any]) -> int:
     parameters: dict[str, Any] = {"command": command, "detach": True}
     if options.flag("tty"):
@@ -93,17 +72,8 @@ def _detached(link: Link, options: ExecOptions, command: dict[str, Any]) -> int:
     return 0
 
 
-def print_line(text: str) -> None:
-    """A line on stdout. Raises SystemFault."""
-    try:
-        posix.write(1, f"{text}\n".encode(errors="backslashreplace"))
-    except OSError as error:
-        raise SystemFault("write to standard output", error) from None
-
-
 def _attached(link: Link, target: Target, options: ExecOptions, command: dict[str, Any]) -> int:
     from pyinit_ctl.forward import Forwarder
-    from pyinit_ctl.stdio import Stdio
 
     stdio = Stdio.plan(options.flag("interactive"))
     forwarder = Forwarder()
@@ -164,13 +134,6 @@ def await_exit(link: Link, stdio: Stdio) -> Reply:
         say("the command has ended, but a process it left behind holds its output: not waiting")
     check_outputs(stdio)
     return exited
-
-
-def check_outputs(stdio: Stdio) -> None:
-    """Raise UsageError if output was lost on our side, as on a full disk."""
-    for pump in stdio.outputs:
-        if pump.failure is not None:
-            raise UsageError(f"the command's output could not be written: {pump.failure.strerror}")
 
 
 def status_of(exited: Reply) -> int:

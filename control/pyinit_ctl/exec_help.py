@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pyinit_ctl.exec_fast import print_line
 from pyinit_ctl.exec_options import OPTIONS, USAGE
 from pyinit_ctl.flags import Option
+from pyinit_ctl.stdio import print_line
 
 ABOUT = """\
 Run a command in a container, through its init. Options come before the target; everything

@@ -6,7 +6,7 @@ Named and meant as docker's and podman's of the same name, wherever they have on
 from __future__ import annotations
 
 from pyinit.errors import SystemFault, UsageError
-from pyinit_ctl.flags import FLAG, LIST, VALUE, Option, parse
+from pyinit_ctl.flags import FLAG, LIST, VALUE, Given, Option, parse
 from pyinit_ctl.registry import variable
 
 TYPE_CHECKING = False
@@ -43,13 +43,13 @@ _DETACH_KEYS = "ctrl-p,ctrl-q"
 _ENV_FILE_LIMIT = 1 << 20
 
 
-class ExecOptions:
-    """A parsed command line of `exec`. `given` are the options by their long names."""
+class ExecOptions(Given):
+    """A parsed command line of `exec`."""
 
-    __slots__ = ("argv", "given", "target")
+    __slots__ = ("argv", "target")
 
     def __init__(self, given: Values, target: str, argv: list[str]) -> None:
-        self.given = given
+        super().__init__(given)
         self.target = target
         self.argv = argv
 
@@ -67,17 +67,6 @@ class ExecOptions:
         if not argv:
             raise UsageError(f"exec needs a command behind the target: {USAGE}")
         return cls(given, target, argv)
-
-    def flag(self, name: str) -> bool:
-        return self.given.get(name, False) is True
-
-    def value(self, name: str) -> str | None:
-        value = self.given.get(name)
-        return value if isinstance(value, str) else None
-
-    def values(self, name: str) -> list[str]:
-        value = self.given.get(name)
-        return value if isinstance(value, list) else []
 
     def command(self) -> dict[str, Any]:
         """The `Command` of io.pyinit.Control. Raises UsageError, SystemFault for --env-file."""

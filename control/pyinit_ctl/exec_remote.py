@@ -10,7 +10,6 @@ from pyinit.errors import ConnectionLost, ProtocolError, PyinitError, UsageError
 from pyinit.varlink import lean_json, stream
 from pyinit.varlink.stream import ClientStream
 from pyinit_ctl import remote
-from pyinit_ctl.exec_fast import print_line, say
 from pyinit_ctl.exec_options import ExecOptions
 from pyinit_ctl.exec_terminal import die_of, leave_line, terminal_parameters
 from pyinit_ctl.failures import failure
@@ -18,6 +17,7 @@ from pyinit_ctl.forward import FORWARDED
 from pyinit_ctl.printable import printable
 from pyinit_ctl.relay import CHUNK
 from pyinit_ctl.replies import TIMED_OUT, exit_status, text
+from pyinit_ctl.stdio import print_line, say
 from pyinit_ctl.terminal import Detached, DetachKeys, RawTerminal, Signalled, size_of
 
 TYPE_CHECKING = False

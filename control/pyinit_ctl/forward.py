@@ -9,7 +9,6 @@ import _signal
 
 from pyinit.errors import PyinitError
 from pyinit_ctl import registry
-from pyinit_ctl.wire import Link
 
 TYPE_CHECKING = False
 
@@ -59,6 +58,8 @@ class Forwarder:
     def _send(self, number: int) -> None:
         assert self._call is not None
         target, method, parameters = self._call
+        from pyinit_ctl.wire import Link
+
         try:
             with Link(registry.connect(target)) as link:
                 link.set_timeout(_PATIENCE)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 from types import TracebackType
 from typing import Self
 
 from pyinit.container.clearing import clear_after
 from pyinit.container.launch import Container, launch
-from pyinit.spec.container import ContainerSpec, TerminalSize
+from pyinit.spec.container import ContainerSpec
 from pyinit.varlink.envelope import Reply
 from pyinit_ctl import registry
-from pyinit_ctl.exec_fast import check_outputs, say
 from pyinit_ctl.forward import Forwarder
 from pyinit_ctl.records import RECORD_LIMIT, exit_code_in
 from pyinit_ctl.relay import drain, relay_until_reply
-from pyinit_ctl.stdio import NAMES, Stdio
-from pyinit_ctl.terminal import Joined, RawTerminal, Signalled, check_master, size_of
+from pyinit_ctl.stdio import NAMES, Stdio, check_outputs, say
 
 
 class EndOfInit:
@@ -42,7 +39,7 @@ class Attached:
     """A container that was launched, and is cleared away once it has ended."""
 
     def __init__(self, container: Container, spec: ContainerSpec) -> None:
-        self._container = container
+        self.container = container
         self._spec = spec
         # Kept open: once it has ended, the name and its folder are anybody's.
         self._record = os.open(container.folder / "exit.json", os.O_RDONLY | os.O_CLOEXEC)
@@ -57,20 +54,12 @@ class Attached:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._container.close()
+        self.container.close()
         os.close(self._record)
-
-    def master(self) -> int:
-        """The pty's master, checked and non-blocking."""
-        master = self._container.terminal
-        assert master is not None
-        check_master(master)
-        os.set_blocking(master, False)
-        return master
 
     def exit_code(self) -> int:
         """Of the container, which has ended; takes back what it had."""
-        container = self._container
+        container = self.container
         os.waitid(os.P_PID, container.pid, os.WEXITED)
         clear_after(container.name, container.pid, forget=self._spec.remove)
         return exit_code_in(os.pread(self._record, RECORD_LIMIT, 0))
@@ -92,21 +81,3 @@ def run_attached(spec: ContainerSpec, interactive: bool) -> int:
         say("the container has ended, but something still holds its output: not waiting")
     check_outputs(stdio)
     return code
-
-
-def run_in_terminal(spec: ContainerSpec, interactive: bool) -> int:
-    """Run with a pty, joined to our stdin (with -i) and stdout."""
-    rows, columns = size_of(0, 1, 2)
-    size = TerminalSize(rows, columns, os.environ.get("TERM", "xterm"))
-    with Attached(launch(spec, terminal=size, attended=True), spec) as attached:
-        master = attached.master()
-        joined = Joined(master, b"", interactive)
-        try:
-            with RawTerminal(0 if interactive else None, master):
-                joined.run(attached.end)
-                joined.drain()
-        except Signalled as signalled:
-            # The terminal is as it was; the container hears a hang-up when the master closes.
-            signal.signal(signalled.number, signal.SIG_DFL)
-            os.kill(os.getpid(), signalled.number)
-        return attached.exit_code()

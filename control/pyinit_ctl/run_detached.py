@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-import click
-
 from pyinit.container.launch import launch
 from pyinit.spec.container import ContainerSpec
+from pyinit_ctl.stdio import print_line
 
 SHELL = "/bin/sh"
 # Waits until nobody holds the other end of the pipe: that is PID 1 alone. A shell takes a
@@ -25,7 +24,7 @@ def run_detached(spec: ContainerSpec) -> int:
         _leave_waiter(spec.name, waits)
     finally:
         os.close(waits)
-    click.echo(spec.name)
+    print_line(spec.name)
     return 0
 
 

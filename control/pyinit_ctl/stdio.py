@@ -1,4 +1,4 @@
-"""Which of our own three streams the command may have, and what it gets instead.
+"""Our own three streams: what is said on them, which of them a command may have, what instead.
 
 A pipe, FIFO or socket is handed over. A terminal could be typed into by the container
 (TIOCSTI) and a file could be opened anew for writing through /proc, so of anything else
@@ -10,7 +10,7 @@ from __future__ import annotations
 import _stat
 import posix
 
-from pyinit.errors import SystemFault
+from pyinit.errors import SystemFault, UsageError
 
 TYPE_CHECKING = False
 
@@ -106,3 +106,37 @@ def _is_null(number: int) -> bool:
     """Whether it is /dev/null, character device 1:3: the init opens one of its own."""
     status = posix.fstat(number)
     return _stat.S_ISCHR(status.st_mode) and status.st_rdev == posix.makedev(1, 3)
+
+
+def check_outputs(stdio: Stdio) -> None:
+    """Raise UsageError if output was lost on our side, as on a full disk."""
+    for pump in stdio.outputs:
+        if pump.failure is not None:
+            raise UsageError(f"the command's output could not be written: {pump.failure.strerror}")
+
+
+def open_missing() -> None:
+    """Put /dev/null on each of 0, 1 and 2 that is closed, or the next socket takes its number."""
+    for number in range(3):
+        try:
+            posix.fstat(number)
+        except OSError:
+            posix.open("/dev/null", posix.O_RDWR)  # takes the lowest free number: this one
+
+
+def say(message: str) -> None:
+    """One line on stderr; a terminal's control characters in it are made harmless."""
+    from pyinit_ctl.printable import printable
+
+    try:
+        posix.write(2, f"pyinit-ctl: {printable(message)}\n".encode(errors="backslashreplace"))
+    except OSError:
+        return  # nobody reads it: the exit status has to do
+
+
+def print_line(text: str) -> None:
+    """A line on stdout. Raises SystemFault."""
+    try:
+        posix.write(1, f"{text}\n".encode(errors="backslashreplace"))
+    except OSError as error:
+        raise SystemFault("write to standard output", error) from None

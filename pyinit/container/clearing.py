@@ -6,8 +6,6 @@ also when PID 1, its maker, or both were killed.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from pyinit.container import cgroup, folder, idranges, network, pins, state
-from pyinit.container.root import work_folder
 from pyinit.errors import PyinitError
 from pyinit.spec.container import RESERVED_NAMES
 
@@ -41,22 +38,15 @@ def clear_ended(path: Path) -> bool:
     if "user" not in kept:
         idranges.release(found.name)
     if found.upper is not None:
-        _remove_tree(work_folder(Path(found.upper)))
-    _remove_tree(path / folder.SCRATCH)
+        from pyinit.container.root import work_folder
+
+        folder.remove_tree(work_folder(Path(found.upper)))
+    folder.remove_tree(path / folder.SCRATCH)
     _remove_socket(found)
     _note_killed(path)
     if not found.cleared:
         state.save(path, msgspec.structs.replace(found, cleared=True))
     return True
-
-
-def _remove_tree(path: Path) -> None:
-    """Overlayfs leaves a folder that nobody may look into, not even an ordinary owner."""
-    for folder_path, names, _ in os.walk(path):
-        for inner in (os.path.join(folder_path, name) for name in names):
-            if not os.path.islink(inner):
-                os.chmod(inner, 0o700)
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_socket(found: state.State) -> None:
@@ -86,7 +76,7 @@ def remove(path: Path) -> None:
     """Clear an ended container and forget it: its folder goes too, and what it kept."""
     pins.release(path)
     clear_ended(path)
-    shutil.rmtree(path, ignore_errors=True)
+    folder.remove_tree(path)
 
 
 def forget_ended(path: Path) -> None:
@@ -175,7 +165,7 @@ def _clear_half_made(path: Path) -> bool:
         if not cgroup.is_populated(group):
             cgroup.remove(path.name, [group])
     cgroup.remove_all_stale(path.name)
-    shutil.rmtree(path, ignore_errors=True)
+    folder.remove_tree(path)
     return True
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pyinit.container.network import Attachment, resolv
+from pyinit.container.network import resolv
+from pyinit.container.network.attachment import Attachment
 from pyinit.spec.container import ContainerSpec
 from pyinit.spec.network import HostNetwork
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import socket
 import stat
 from collections.abc import Iterator
@@ -133,9 +132,48 @@ def claim(path: Path) -> None:
     if is_listening(path / SOCKET_NAME):
         raise InUse(f"a container named {path.name!r} is running: stop it, or choose another name")
     if path.exists():
-        shutil.rmtree(path)
+        remove_tree(path)
     path.mkdir(mode=0o700)
     (path / LOG_FOLDER).mkdir(mode=0o700)
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """Remove a folder with all that is in it, as far as that can be.
+
+    Goes by descriptors, so it follows no link, wherever one is put in its way. A folder that
+    can't be read is opened up first: overlayfs leaves one that not even its ordinary owner may
+    look into. By itself, since shutil loads every kind of archive first.
+    """
+    with contextlib.suppress(OSError):
+        _empty(os.open(path, _FOLDER))
+        os.rmdir(path)
+
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _empty(folder: int) -> None:
+    """Remove what is in the folder behind the descriptor, which is closed."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = list(listing)
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    _empty(_open_inner(entry.name, folder))
+                    os.rmdir(entry.name, dir_fd=folder)
+                else:
+                    os.unlink(entry.name, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _open_inner(name: str, folder: int) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=folder)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=folder)
+        return os.open(name, _FOLDER, dir_fd=folder)
 
 
 @contextlib.contextmanager

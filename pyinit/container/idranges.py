@@ -13,7 +13,6 @@ import pwd
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -29,7 +28,7 @@ HIGH = range(524288, 1879048192, SIZE)
 _LEASES = "leases.json"
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True):
     """`size` ids from `first` on."""
 
     first: int

@@ -6,9 +6,10 @@ import fcntl
 import gc
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec import Struct
 
 from pyinit.container import folder
 from pyinit.container.cgroup import ContainerCgroup
@@ -28,8 +29,7 @@ from pyinit.linux.title import set_title
 from pyinit.spec.container import ContainerSpec, TerminalSize
 
 
-@dataclass(slots=True)
-class Inside:
+class Inside(Struct):
     """What the child takes along: the spec, and descriptors opened outside the root."""
 
     spec: ContainerSpec

@@ -7,13 +7,13 @@ This is the maker's side, step by step; `inside` has the container's, from the f
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pyinit.container import cgroup, folder, pins, state
 from pyinit.container.clearing import forget_ended
@@ -22,7 +22,7 @@ from pyinit.container.fork import fork_into_namespaces
 from pyinit.container.handover import DONE, send_go
 from pyinit.container.inside import Inside, become_init, before_namespaces, overlaps
 from pyinit.container.namespaces import Namespaces, sources_of
-from pyinit.container.network import Attachment, attach
+from pyinit.container.network.attachment import Attachment
 from pyinit.container.plan import planned_mounts
 from pyinit.container.root import check_root
 from pyinit.container.seccomp import compile_filter
@@ -44,8 +44,7 @@ from pyinit.spec.idmap import outside_of
 from pyinit.spec.network import BridgeNetwork
 
 
-@dataclass(slots=True)
-class Container:
+class Container(Struct):
     """A container that was launched: its name, folder, socket, and PID 1 by descriptor.
 
     `terminal` is the master of the main command's pty, where it has one.
@@ -66,8 +65,7 @@ class Container:
                 os.close(descriptor)
 
 
-@dataclass(slots=True)
-class _Launch:
+class _Launch(Struct):
     """What the steps of one launch share.
 
     `undo` takes back what must not outlive a failed launch; `transient` closes what the
@@ -149,7 +147,7 @@ def _claim_folder(
 ) -> _Launch:
     forget_ended(path)
     folder.claim(path)
-    undo.callback(shutil.rmtree, path, ignore_errors=True)
+    undo.callback(folder.remove_tree, path)
     # Root of a user namespace starts in it, and is not its owner; the folder above guards it.
     (path / folder.SCRATCH).mkdir(mode=0o711)
     control = Path(spec.control).absolute() if spec.control else path / folder.SOCKET_NAME
@@ -263,6 +261,8 @@ def _let_go(work: _Launch, pid: int, answers: socket.socket) -> None:
 def _connect(work: _Launch, pid: int) -> None:
     spec = work.spec
     if isinstance(spec.network, BridgeNetwork):
+        from pyinit.container.network.interfaces import attach
+
         netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         work.transient.callback(os.close, netns)
         work.attachment = attach(

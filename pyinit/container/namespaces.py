@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
 
 from pyinit.container import folder, pins, state, userns
 from pyinit.container.plan import Surroundings
@@ -24,18 +25,17 @@ _SEPARATE = ("user", "cgroup")
 TTY_GROUP = 5
 
 
-@dataclass(slots=True)
-class Namespaces:
+class Namespaces(Struct):
     """Kinds to make anew, and descriptors of those to join, by kind.
 
     `id_map` is that of a user namespace to be made. With `mounts_later` the mount namespace
     is left to `enter_mounts`, which whoever is PID 1 then calls.
     """
 
-    made: set[str] = field(default_factory=set)
-    joined: dict[str, int] = field(default_factory=dict)
+    made: set[str] = set()
+    joined: dict[str, int] = {}
     id_map: IdMap | None = None
-    time_offsets: dict[str, int] = field(default_factory=dict)
+    time_offsets: dict[str, int] = {}
     mounts_later: bool = False
 
     @classmethod

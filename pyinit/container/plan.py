@@ -7,8 +7,9 @@ the new root; `mounts` opens them there, so that no link of the rootfs leads out
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pyinit.linux.mount import (
     MOUNT_ATTR_NODEV,
@@ -58,8 +59,7 @@ MASKED = (
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-@dataclass(frozen=True, slots=True)
-class NewMount:
+class NewMount(Struct, frozen=True):
     """A new file system of a kind, such as proc or tmpfs, with its options."""
 
     target: str
@@ -72,8 +72,7 @@ class NewMount:
         return f"mount {self.kind} at {self.target}{_options(words, self.attributes)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(Struct, frozen=True):
     """A file or folder of the host seen in the container.
 
     `mapped` ones keep their owners where the container has a user namespace made by root.
@@ -90,8 +89,7 @@ class Bind:
         return f"{word} {self.source} at {self.target}{_options([], self.attributes)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """A device node; where none may be made the host's is bound, its numbers checked first."""
 
     name: str
@@ -106,8 +104,7 @@ class Device:
         return f"device {self.major}:{self.minor} at {self.target}"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """A symbolic link."""
 
     target: str
@@ -117,8 +114,7 @@ class Link:
         return f"link {self.target} to {self.content}"
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """A folder in a file system that was just mounted."""
 
     target: str
@@ -128,8 +124,7 @@ class Folder:
         return f"folder {self.target} (mode={self.mode:04o})"
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
+class Mask(Struct, frozen=True):
     """What the container is not to see: /dev/null over a file, an empty folder over a folder.
 
     Nothing where the path does not exist.
@@ -141,8 +136,7 @@ class Mask:
         return f"mask {self.target}"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOnly:
+class ReadOnly(Struct, frozen=True):
     """A path made read-only by a bind onto itself. Nothing where it does not exist."""
 
     target: str
@@ -151,8 +145,7 @@ class ReadOnly:
         return f"read-only {self.target}"
 
 
-@dataclass(frozen=True, slots=True)
-class SealRoot:
+class SealRoot(Struct, frozen=True):
     """The root itself made read-only, once every mount point in it is there."""
 
     target: str = "/"
@@ -268,8 +261,7 @@ def _tmpfs_step(wanted: Tmpfs) -> NewMount:
     return NewMount(wanted.target, "tmpfs", options, attributes)
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What of the container's namespaces decides about its mounts.
 
     `own_…`: whether it may mount what shows them; `tty_group`: whether group 5 exists in it.

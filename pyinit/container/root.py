@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pyinit.container.mounts import carry_out, execute, put
 from pyinit.container.parts import attach_parts
@@ -39,8 +40,7 @@ def check_root(root: Root) -> None:
         raise UsageError(f"--upper {root.upper}: the folder that it is to be in does not exist")
 
 
-@dataclass(frozen=True, slots=True)
-class Materials:
+class Materials(Struct, frozen=True):
     """What a root is made of besides its description.
 
     `trees` are folders that the maker opened (`pyinit.container.trees`), by `of_root` or

@@ -8,8 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from pyinit.container.folder import STATE_NAME, write_state
-from pyinit.container.network import Attachment
-from pyinit.container.network.devices import Added
+from pyinit.container.network.attachment import Added, Attachment
 from pyinit.linux.process import is_alive
 
 

@@ -11,7 +11,8 @@ import errno
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from pyinit.container.plan import Bind, Step
 from pyinit.errors import SystemFault, Unsupported
@@ -23,7 +24,7 @@ HOST_ROOT = "/"
 _UNMAPPABLE = {errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP}
 
 
-class Source(NamedTuple):
+class Source(Struct, frozen=True):
     """A path of the host, and whether what is mounted below it comes along."""
 
     path: str

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -92,6 +90,8 @@ def _own(source: str) -> IdMap:
 
 
 def _has_helpers() -> bool:
+    import shutil
+
     return all(shutil.which(helper) for helper in _HELPERS.values())
 
 
@@ -136,6 +136,8 @@ def _lines(ranges: tuple[Range, ...]) -> str:
 
 
 def _by_helper(helper: str, pid: int, ranges: tuple[Range, ...]) -> None:
+    import subprocess
+
     numbers = [str(n) for each in ranges for n in (each.inside, each.outside, each.count)]
     try:
         done = subprocess.run([helper, str(pid), *numbers], check=False, capture_output=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
 from pyinit.init.leaf import Leaf
@@ -14,8 +15,7 @@ from pyinit.linux.cgroups import LegacyGroup
 from pyinit.spec.privileges import Privileges
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """What is executed, as whom, where.
 
     `stdio` are the descriptors that become 0, 1 and 2. With `terminal` they are the slave
@@ -33,7 +33,7 @@ class Command:
     terminal: bool = False
     privileges: Privileges | None = None
     umask: int = 0o022
-    descriptors: dict[int, int] = field(default_factory=dict)
+    descriptors: dict[int, int] = {}
     listen_pid: bool = False
     leaf: Leaf | None = None
     places: tuple[LegacyGroup, ...] = ()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pyinit.init.forwarding import Forwarding
 from pyinit.init.leaf import Leaf
@@ -18,8 +19,7 @@ from pyinit.spec.status import ExitStatus
 BACKLOG = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogConfig:
+class LogConfig(Struct, frozen=True, kw_only=True):
     """Where the output of the container's commands goes.
 
     `folder` is the descriptor of the folder for the files, None for none; each is of `size`
@@ -35,8 +35,7 @@ class LogConfig:
     console: tuple[int | None, int | None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(Struct, frozen=True):
     """Where a command's output is to be read: the ends of two pipes, then the reader's own.
 
     `copies` are pipes or sockets that it goes to as well.
@@ -52,8 +51,7 @@ class Logged:
             os.close(descriptor)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
+class Adopted(Struct, frozen=True, kw_only=True):
     """A main command that was started before init was loaded, as a child of this process.
 
     `status` is set where it has ended and was waited for already. `leaf` is the cgroup that
@@ -66,8 +64,7 @@ class Adopted:
     logged: Logged | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitConfig:
+class InitConfig(Struct, frozen=True, kw_only=True):
     """Everything that init needs; it reads no file and no environment beyond this.
 
     `command` is empty for an idle container. `grace` is in seconds. Descriptors were opened
@@ -88,11 +85,11 @@ class InitConfig:
 
     name: str
     command: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = {}
     workdir: str | None = None
     user: str | None = None
     grace: float = 10.0
-    privileges: Privileges = field(default_factory=Privileges)
+    privileges: Privileges = Privileges()
     seccomp: bytes | None = None
     listeners: tuple[int, ...] = ()
     stdio: tuple[int | None, int | None, int | None] | None = None
@@ -107,6 +104,6 @@ class InitConfig:
     forwarding: Forwarding = field(default_factory=Forwarding)
     warn_orphans: bool = False
     groups: PayloadGroups | None = None
-    logs: LogConfig = field(default_factory=LogConfig)
-    services: Services = field(default_factory=dict)
+    logs: LogConfig = LogConfig()
+    services: Services = {}
     on_up: Callable[[], None] | None = None

@@ -6,7 +6,8 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pyinit.init.config import InitConfig
 from pyinit.init.start import seal_and_run

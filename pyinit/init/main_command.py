@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pyinit.init.command import Command
 from pyinit.init.config import InitConfig, Logged
@@ -12,8 +13,7 @@ from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase, login_environment
 
 
-@dataclass(frozen=True, slots=True)
-class Streams:
+class Streams(Struct, frozen=True):
     """What becomes 0, 1 and 2; the pty's master where they are its slave; what is read here."""
 
     stdio: tuple[int, int, int]

@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pyinit.errors import UsageError
 from pyinit.linux.files import open_in_root
@@ -46,8 +47,7 @@ _PATH = rb"[^:\n\0]{0,4095}"
 _REST = rb"(?::%b(?::(%b)(?::(%b))?)?)?$" % (_FIELD, _PATH, _PATH)
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """Whom a command runs as. `groups` are the supplementary ones, without `gid`."""
 
     uid: int

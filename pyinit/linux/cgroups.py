@@ -20,7 +20,6 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -382,7 +381,6 @@ def open_group(directory: str | int) -> Group:
     return UnifiedGroup(descriptor) if unified else LegacyGroup(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
 class PayloadGroups:
     """A payload's groups as PID 1 holds them: descriptors opened before the pivot.
 
@@ -391,8 +389,11 @@ class PayloadGroups:
     and limit the whole payload: on v2 all the same, on v1 one per hierarchy.
     """
 
-    tracking: Group
-    controllers: Mapping[str, Group]
+    __slots__ = ("controllers", "tracking")
+
+    def __init__(self, tracking: Group, controllers: Mapping[str, Group]) -> None:
+        self.tracking = tracking
+        self.controllers = controllers
 
     @property
     def unified(self) -> bool:

@@ -14,12 +14,11 @@ from pyinit.spec.limits import Limits
 from pyinit.spec.logs import LogSpec
 from pyinit.spec.network import BridgeNetwork, HostEntry, Network, NoNetwork, Publish
 from pyinit.spec.privileges import Privileges
-from pyinit.spec.rules import require_valid
 from pyinit.spec.service import Services
 
 # A name becomes a folder, a cgroup and a host name: what all three allow.
-NAME = re.compile(r"[a-z0-9A-Z][a-zA-Z0-9_.-]{0,62}\Z")
-HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?\Z")
+_LONGEST_NAME = 63
+_HOSTNAME = r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?"
 # Of those that a container can share; mnt is always its own, and net has options of its own.
 NAMESPACES = ("pid", "ipc", "uts", "cgroup", "user", "time")
 # A pid namespace ends with its PID 1, and a mount namespace can't be bound below itself.
@@ -129,8 +128,12 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        require_valid(self.services)
-        if self.hostname is not None and not HOSTNAME.match(self.hostname):
+        if self.services:
+            # Most containers have none, and their rules take longer to load than all else here.
+            from pyinit.spec.rules import require_valid
+
+            require_valid(self.services)
+        if self.hostname is not None and not re.fullmatch(_HOSTNAME, self.hostname):
             raise UsageError(
                 f"bad host name {self.hostname!r}: letters, digits, '-' and '.', 64 at the most"
             )
@@ -193,7 +196,9 @@ def check_time_offsets(offsets: dict[str, int], source: str) -> None:
 
 def check_name(name: str) -> None:
     """Raise UsageError unless `name` can name a container."""
-    if not NAME.match(name) or name in RESERVED_NAMES:
+    plain = name.isascii() and all(one.isalnum() or one in "_.-" for one in name)
+    fits = plain and name[:1].isalnum() and len(name) <= _LONGEST_NAME
+    if not fits or name in RESERVED_NAMES:
         raise UsageError(
             f"bad container name {name!r}: 1 to 63 letters, digits, '_', '-' and '.', "
             "the first a letter or digit"

@@ -13,7 +13,7 @@ from pyinit.errors import UsageError
 # The kernel takes so many lines (UID_GID_MAP_MAX_EXTENTS), and ids below 2^32 - 1.
 MOST_RANGES = 340
 MOST_ID = 2**32 - 2
-_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_NUMBER = r"[0-9]{1,10}"
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):
@@ -57,7 +57,7 @@ def parse_map(text: str) -> tuple[Range, ...]:
 
 def _parse_range(text: str, part: str) -> Range:
     numbers = part.split(":")
-    if len(numbers) != 3 or not all(map(_NUMBER.fullmatch, numbers)):
+    if len(numbers) != 3 or not all(re.fullmatch(_NUMBER, each) for each in numbers):
         raise UsageError(
             f"--userns {text[:60]!r}: give host, auto, keep-id, container:NAME, a path,"
             " or INSIDE:OUTSIDE:COUNT[,…]"

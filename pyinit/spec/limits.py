@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import msgspec
 
@@ -19,10 +18,10 @@ PERIOD = 100_000
 """Microseconds over which a share of CPU time is counted: the kernel's own default."""
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)([bkmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = r"([0-9]{1,18}(?:\.[0-9]{1,9})?)([bkmgt]?)(?:i?b)?"
 _NONE = {"-1", "0", "max", "unlimited"}
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-_DEVICE = re.compile(r"\d+:\d+")
+_CPU_LIST = r"\d+(-\d+)?(,\d+(-\d+)?)*"
+_DEVICE = r"\d+:\d+"
 _SMALLEST_QUOTA = 1000  # microseconds: the kernel refuses less (cpu.rst, sched-bwc.rst)
 
 
@@ -34,7 +33,7 @@ class IoLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_bps: int | None = None
 
     def __post_init__(self) -> None:
-        if not _DEVICE.fullmatch(self.device):
+        if not re.fullmatch(_DEVICE, self.device):
             raise ValueError(f"device is {self.device!r}: give MAJOR:MINOR, such as 8:0")
         _at_least("read_bps", self.read_bps, 1)
         _at_least("write_bps", self.write_bps, 1)
@@ -82,7 +81,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         return frozenset(setting.controller for setting in settings(self, unified=True))
 
 
-class Setting(NamedTuple):
+class Setting(msgspec.Struct, frozen=True):
     """One write: `text` into `file` of a controller (v2 name).
 
     `whole` says that it belongs on the container's top group, since it is weighed against
@@ -208,7 +207,7 @@ def _check_weight(name: str, weight: int | None) -> None:
 
 
 def _check_list(name: str, text: str | None) -> None:
-    if text is not None and not _CPU_LIST.fullmatch(text):
+    if text is not None and not re.fullmatch(_CPU_LIST, text):
         raise ValueError(f"{name} is {text!r}: give numbers and ranges, such as 0-2,5")
 
 
@@ -223,7 +222,7 @@ def parse_size(text: str) -> int:
     """Bytes from "64m", "1.5G", "4096"; UNLIMITED from "-1", "0", "max". Raises UsageError."""
     if text.strip().lower() in _NONE:
         return UNLIMITED
-    matched = _SIZE.fullmatch(text.strip())
+    matched = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE)
     if matched is None:
         raise UsageError(f"{text!r} is no size: give bytes, or a number with k, m, g or t")
     return int(float(matched[1]) * _UNITS[matched[2].lower()])

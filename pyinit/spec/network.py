@@ -2,23 +2,26 @@
 
 Each value checks itself, so that a spec file and the command line (network_options) are held
 to the same; what is wrong is a ValueError, which msgspec turns into its own with the path.
+Addresses are looked at by functions that import ipaddress themselves: most containers have none.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    import ipaddress
 
 DEFAULT_BRIDGE = "pyinit0"
 HOST_GATEWAY = "host-gateway"
 MOST_SHIFTED_PORTS = 256
 
-_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # IFNAMSIZ is 16 with the NUL
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
+_INTERFACE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"  # IFNAMSIZ is 16 with the NUL
+_MAC = r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"
+_HOST_NAME = r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})"
 
 
 class NoNetwork(msgspec.Struct, frozen=True, tag_field="mode", tag="none"):
@@ -159,6 +162,8 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The IP versions it is for: (4,), (6,) or both."""
         if self.host_ip is None:
             return (4, 6)
+        import ipaddress
+
         return (ipaddress.ip_address(self.host_ip).version,)
 
     def overlaps(self, other: Publish) -> bool:
@@ -195,12 +200,12 @@ class HostEntry(msgspec.Struct, frozen=True):
 
 def is_host_name(text: str) -> bool:
     """Whether /etc/hosts and resolv.conf can hold it as one word."""
-    return _HOST_NAME.fullmatch(text) is not None
+    return re.fullmatch(_HOST_NAME, text) is not None
 
 
 def check_interface(name: str) -> None:
     """Raise ValueError unless `name` can be an interface's: at most 15 plain characters."""
-    if not _INTERFACE.fullmatch(name):
+    if not re.fullmatch(_INTERFACE, name):
         raise ValueError(
             f"{name!r} is no name for an interface (at most 15 letters, digits, '_', '.', '-')"
         )
@@ -209,6 +214,8 @@ def check_interface(name: str) -> None:
 def _check_subnet(text: str | None, version: int) -> None:
     if text is None:
         return
+    import ipaddress
+
     network = ipaddress.ip_network(text)
     if network.version != version or "/" not in text:
         raise ValueError(f"{text} is no IPv{version} network with a prefix length")
@@ -225,6 +232,8 @@ def _check_address(text: str | None, version: int) -> None:
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """An IP address without a zone. Raises ValueError."""
+    import ipaddress
+
     address = ipaddress.ip_address(text)
     if "%" in text:
         raise ValueError(f"{text} names an interface, and an address alone is needed")
@@ -238,12 +247,14 @@ def _check_with_prefix(text: str | None, version: int) -> None:
         raise ValueError(
             f"{text} needs a prefix length, such as {text}/{24 if version == 4 else 64}"
         )
+    import ipaddress
+
     if ipaddress.ip_interface(text).version != version:
         raise ValueError(f"{text} is no IPv{version} address")
 
 
 def _check_mac(text: str) -> None:
-    if not _MAC.fullmatch(text):
+    if not re.fullmatch(_MAC, text):
         raise ValueError(f"{text!r} is no MAC address")
     if int(text[:2], 16) & 1:
         raise ValueError(f"{text} is a multicast MAC address")
@@ -260,6 +271,8 @@ def _check_publish_address(text: str) -> None:
 def _addresses_overlap(one: str | None, other: str | None) -> bool:
     if one is None or other is None:
         return True
+    import ipaddress
+
     first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
     if first.version != second.version:
         return False

@@ -49,9 +49,9 @@ RLIMIT_NAMES = (
 )
 
 _MOST = 2**63 - 1
-_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
-_OCTAL = re.compile(r"[0-7]{1,4}", re.ASCII)
-_SIGNED = re.compile(r"[+-]?[0-9]{1,4}", re.ASCII)
+_NUMBER = r"[0-9]{1,19}"
+_OCTAL = r"[0-7]{1,4}"
+_SIGNED = r"[+-]?[0-9]{1,4}"
 
 
 class Rlimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,7 +186,7 @@ def read_ulimit(text: str) -> Rlimit:
 def _read_limit(text: str, value: str) -> int:
     if value.lower() in ("-1", "unlimited", "infinity"):
         return UNLIMITED
-    if not _NUMBER.fullmatch(value) or int(value) > _MOST:
+    if not re.fullmatch(_NUMBER, value) or int(value) > _MOST:
         raise UsageError(
             f"--ulimit {text[:60]!r}: {value[:30]!r} is neither 0 to 2^63-1 nor unlimited"
         )
@@ -195,14 +195,14 @@ def _read_limit(text: str, value: str) -> int:
 
 def read_umask(text: str) -> int:
     """The value of `--umask`: octal, 0000 to 0777. Raises UsageError."""
-    if not _OCTAL.fullmatch(text) or int(text, 8) > 0o777:
+    if not re.fullmatch(_OCTAL, text) or int(text, 8) > 0o777:
         raise UsageError(f"--umask {text[:20]!r}: give 0000 to 0777, octal")
     return int(text, 8)
 
 
 def read_oom_score_adj(text: str) -> int:
     """The value of `--oom-score-adj`: -1000 (never killed) to 1000. Raises UsageError."""
-    if not _SIGNED.fullmatch(text) or not -1000 <= int(text) <= 1000:
+    if not re.fullmatch(_SIGNED, text) or not -1000 <= int(text) <= 1000:
         raise UsageError(f"--oom-score-adj {text[:20]!r}: give -1000 to 1000")
     return int(text)
 

@@ -31,12 +31,12 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     "pyinit.container.launch": (
         BASE | {"pyinit.container", "pyinit.container.inside", "pyinit.init"},
-        {"structlog"},
+        {"msgspec", "structlog"},
     ),
     # The child's side of a launch: it ends in init's main.
     "pyinit.container.inside": (
         BASE | {"pyinit.container", "pyinit.init"},
-        set(),
+        {"msgspec"},
     ),
     "pyinit.init": (BASE, {"msgspec", "outcome", "structlog", "trio"}),
     "pyinit.__main__": (BASE | {"pyinit.init"}, {"trio"}),
@@ -57,13 +57,14 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         f"pyinit_ctl.{place}{verb}": (
             BASE
             | {"pyinit_ctl", "pyinit_ctl.run_attached", "pyinit_ctl.run_detached"}
+            | {"pyinit_ctl.run_terminal"}
             | {"pyinit.container", "pyinit.container.launch"},
             {"click", "msgspec", "rich", "structlog", "trio"},
         )
         for place in ("", "verbs.")
         for verb in (
-            *("run", "run_attached", "run_detached", "rm", "stop", "wait", "ls"),
-            *("gc", "net", "ns", "update"),
+            *("run", "run_attached", "run_terminal", "run_detached", "rm", "stop", "wait"),
+            *("ls", "gc", "net", "ns", "update"),
         )
     },
 }

@@ -12,8 +12,7 @@ import click
 import msgspec
 
 from pyinit.container import folder, network, state
-from pyinit.container.network import Attachment
-from pyinit.container.network.devices import Added
+from pyinit.container.network.attachment import Added, Attachment
 from pyinit.errors import NotFound
 from pyinit.spec.network_options import parse_device
 from pyinit_ctl import registry

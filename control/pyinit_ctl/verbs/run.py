@@ -2,77 +2,62 @@
 
 from __future__ import annotations
 
-import secrets
-import sys
-from typing import Any, NamedTuple
-
-import click
-import msgspec
+import posix
 
 from pyinit.errors import UsageError
-from pyinit.spec.container import ContainerSpec
-from pyinit_ctl.run_options import BESIDE_SPEC, OPTIONS, build_spec, read_spec
+from pyinit_ctl.run_table import BESIDE_SPEC, OPTIONS
+from pyinit_ctl.stdio import print_line
+from pyinit_ctl.verb import Verb
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from pyinit.spec.container import ContainerSpec
+    from pyinit_ctl.flags import Given
 
 
-def _with_options(command: click.Command) -> click.Command:
-    command.params = [*OPTIONS, *command.params]
-    return command
-
-
-@_with_options
-@click.command(
-    "run",
-    context_settings={"allow_interspersed_args": False},
-    help="Make a container and run COMMAND in it; without COMMAND it idles until it is stopped.",
-)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND [ARG]...]")
-@click.pass_context
-def command(ctx: click.Context, /, words: tuple[str, ...], **values: Any) -> None:
-    """Run the verb; the exit status is the command's."""
-    file = values.pop("spec")
-    how = How(*(values.pop(name) for name in How._fields))
-    if file is not None:
-        _check_alone(ctx)
-        spec = read_spec(file, values["name"], words)
-    else:
-        spec = build_spec(values.pop("name") or f"c-{secrets.token_hex(4)}", words, values)
-    if how.tty and spec.log.main:
+def run(given: Given, words: list[str]) -> int:
+    """Carry out the verb; the exit status is the command's. Raises PyinitError."""
+    spec = _spec(given, words)
+    if given.flag("tty") and spec.log.main:
         raise UsageError("--log and --tty exclude each other: a terminal's output is no lines")
-    sys.exit(_carry_out(spec, how))
+    if given.flag("dry-run"):
+        return _show_plan(spec, as_json=given.flag("json"))
+    return _make(spec, given)
 
 
-class How(NamedTuple):
-    """What the spec of a container does not say."""
+def _spec(given: Given, words: list[str]) -> ContainerSpec:
+    from pyinit_ctl import lean_msgspec
 
-    detach: bool
-    interactive: bool
-    tty: bool
-    dry_run: bool
-    as_json: bool
+    lean_msgspec.load()
+    from pyinit_ctl.run_options import build_spec, read_spec
 
-
-def _check_alone(ctx: click.Context) -> None:
-    """A spec is whole: an option that it would override must not look as if it counted."""
-    for name in ctx.params.keys() - BESIDE_SPEC:
-        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            option = name.replace("_", "-")
+    file, name = given.value("spec"), given.value("name")
+    if file is None:
+        return build_spec(name or f"c-{posix.urandom(4).hex()}", words, given)
+    # A spec is whole: an option that it would override must not look as if it counted.
+    for option in given.given:
+        if option not in BESIDE_SPEC:
             raise UsageError(f"--spec and --{option} exclude each other: write it in the file")
+    return read_spec(file, name, words)
 
 
-def _carry_out(spec: ContainerSpec, how: How) -> int:
-    if how.dry_run:
-        return _show_plan(spec, as_json=how.as_json)
-    # Reached only when a container is made: it loads the maker, but no event loop.
+def _make(spec: ContainerSpec, given: Given) -> int:
     from pyinit.container.clearing import collect
-    from pyinit_ctl.run_attached import run_attached, run_in_terminal
-    from pyinit_ctl.run_detached import run_detached
 
     collect()
-    if how.detach:
+    if given.flag("detach"):
+        from pyinit_ctl.run_detached import run_detached
+
         return run_detached(spec)
-    if how.tty:
-        return run_in_terminal(spec, how.interactive)
-    return run_attached(spec, how.interactive)
+    interactive = given.flag("interactive")
+    if given.flag("tty"):
+        from pyinit_ctl.run_terminal import run_in_terminal
+
+        return run_in_terminal(spec, interactive)
+    from pyinit_ctl.run_attached import run_attached
+
+    return run_attached(spec, interactive)
 
 
 def _show_plan(spec: ContainerSpec, *, as_json: bool) -> int:
@@ -83,8 +68,19 @@ def _show_plan(spec: ContainerSpec, *, as_json: bool) -> int:
     around = Namespaces.preview(spec).surroundings()
     plan = describe(planned_mounts(spec, run_directory() / spec.name, around))
     if as_json:
+        import msgspec
+
         found = {"spec": spec, "mounts": plan.splitlines()}
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
-    else:
-        click.echo(plan)
+        plan = msgspec.json.format(msgspec.json.encode(found)).decode()
+    print_line(plan)
     return 0
+
+
+VERB = Verb(
+    "run",
+    "Make a container and run COMMAND in it; without COMMAND it idles until it is stopped.",
+    OPTIONS,
+    ("[COMMAND [ARG]...]",),
+    run,
+    command=True,
+)

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import click
-
 from pyinit.container import cgroup, folder, state
 from pyinit.errors import NotFound, SystemFault, Unsupported, UsageError
 from pyinit_ctl import registry
-from pyinit_ctl.run_options import LIMIT_OPTIONS, read_limits
+from pyinit_ctl.flags import Given
+from pyinit_ctl.run_options import read_limits
+from pyinit_ctl.run_table import LIMIT_OPTIONS
+from pyinit_ctl.verb import Verb
 
 
-def _with_limits(command: click.Command) -> click.Command:
-    command.params = [*LIMIT_OPTIONS, *command.params]
-    return command
-
-
-@_with_limits
-@click.command("update")
-@click.argument("target")
-def command(target: str, **values: Any) -> None:
-    """Change the limits of a container that runs: all that are given, or none.
-
-    A limit that is not named stays as it is; -1 takes one off.
-    """
-    limits = read_limits(values)
+def update(given: Given, words: list[str]) -> int:
+    """Change the limits of a container. Raises PyinitError."""
+    (target,) = words
+    limits = read_limits(given)
     if not limits.any():
         raise UsageError("nothing to change: give a limit, such as --memory 128m")
     name = registry.container(target).name
@@ -44,3 +33,14 @@ def command(target: str, **values: Any) -> None:
             groups.apply(limits)
         finally:
             groups.close()
+    return 0
+
+
+VERB = Verb(
+    "update",
+    "Change the limits of a container that runs: all that are given, or none. A limit that is not"
+    " named stays as it is; -1 takes one off.",
+    LIMIT_OPTIONS,
+    ("TARGET",),
+    update,
+)

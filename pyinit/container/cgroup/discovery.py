@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+
+from msgspec import Struct
 
 _USED = {
     "memory": "memory",
@@ -22,7 +23,7 @@ _USED = {
 """v1 controllers that pyinit uses, with the names it has for them (v2's, where v2 has one)."""
 
 
-class Hierarchy(NamedTuple):
+class Hierarchy(Struct, frozen=True):
     """One mounted hierarchy: `own` is the caller's group, as a path on this machine.
 
     `controllers` is empty on v2, where each group says for itself what it has.
@@ -34,7 +35,7 @@ class Hierarchy(NamedTuple):
     own: str
 
 
-class _Mount(NamedTuple):
+class _Mount(Struct, frozen=True):
     kind: str
     root: str
     mountpoint: str
@@ -100,4 +101,6 @@ def _mounts(mountinfo: str) -> Iterator[_Mount]:
 
 def _plain(text: str) -> str:
     """A path of mountinfo without its octal escapes for blanks and backslashes."""
+    if "\\" not in text:
+        return text
     return re.sub(r"\\([0-7]{3})", lambda matched: chr(int(matched[1], 8)), text)

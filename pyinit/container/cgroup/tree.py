@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pyinit.errors import InUse, SystemFault, Unsupported
 from pyinit.linux.cgroups import Group, UnifiedGroup, open_group, read_at, write_at
@@ -22,8 +23,7 @@ _ATTEMPTS = 10
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """The groups of one container in one hierarchy, open. `path` is that of `top`."""
 
     hierarchy: Hierarchy

@@ -1,250 +1,72 @@
 """The network of containers, from the host's side: bridges, addresses, published ports.
 
-`attach` gives a container its interface, `detach` takes back what a record says it had. Every
-resource has a module of its own that makes and unmakes it; here is only the order.
+`attach` gives a container its interface, `detach` takes back what a record says it had:
+`interfaces` has both. Importing this package loads nothing: most containers are on no bridge,
+and none of it is needed to find that they have nothing there.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterable
-from pathlib import Path
-from typing import Any
+TYPE_CHECKING = False
 
-import msgspec
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
 
-from pyinit.container.network import (
-    bridge,
-    devices,
-    firewall,
-    leases,
-    netlink,
-    ports,
-    subnets,
-    veth,
-)
-from pyinit.errors import UsageError
-from pyinit.spec.network import BridgeNetwork, Device, Publish
-
-FOLDER = Path("/run/pyinit/networks")
-
-
-class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """What one interface of a container on a bridge consists of: enough to take it back.
-
-    `owner` is the container's name, or NAME/INTERFACE for one that was added later. Addresses
-    are without prefix length; `prefix4` and `prefix6` are the networks' lengths.
-    """
-
-    owner: str
-    bridge: str
-    host_interface: str
-    interface: str
-    mac: str
-    ipv4: str | None = None
-    prefix4: int = 0
-    gateway4: str | None = None
-    ipv6: str | None = None
-    prefix6: int = 0
-    gateway6: str | None = None
-    publish: tuple[Publish, ...] = ()
-
-    @property
-    def lease(self) -> leases.Lease:
-        """What the bridge's file says of it."""
-        return leases.Lease(self.ipv4, self.ipv6, self.publish)
-
-    @property
-    def addresses(self) -> list[str]:
-        """With prefix length, IPv4 first."""
-        both = ((self.ipv4, self.prefix4), (self.ipv6, self.prefix6))
-        return [f"{address}/{length}" for address, length in both if address is not None]
-
-    @property
-    def gateways(self) -> list[str]:
-        """The bridge's addresses, IPv4 first."""
-        return [gateway for gateway in (self.gateway4, self.gateway6) if gateway is not None]
-
-
-def attach(
-    stack: contextlib.ExitStack,
-    name: str,
-    netns: int,
-    network: BridgeNetwork,
-    publish: Iterable[Publish] = (),
-    *,
-    interface: str = "eth0",
-    default_route: bool = True,
-    folder: Path = FOLDER,
-) -> Attachment:
-    """Put the network namespace `netns` (a descriptor) on a bridge; made when it is not there.
-
-    `name` is the owner of everything that is made; undoing goes on `stack`. Raises InUse for
-    an address or port that is taken, UsageError for a network that can't be, Unsupported
-    without root, nftables or a writable /proc/sys, SystemFault.
-    """
-    with netlink.routes() as ip:
-        attachment = _reserve(ip, name, network, tuple(publish), interface, folder)
-        stack.callback(detach, attachment, folder=folder)
-        inside = veth.Inside(netns, interface, attachment.mac)
-        veth.make(ip, name, network.name, inside, hairpin=bool(attachment.publish))
-    gateways = attachment.gateways if default_route else []
-    veth.set_up(netns, interface, attachment.addresses, gateways)
-    ports.put(name, network.name, attachment.lease)
-    return attachment
-
-
-def detach(attachment: Attachment, *, folder: Path = FOLDER) -> None:
-    """Take back what `attach` gave: ports, veth, addresses, and an unused bridge.
-
-    What is gone already is no error, so it can be called again.
-    """
-    _take_back(attachment.owner, attachment.bridge, attachment.lease, folder)
-
-
-def add_interface(
-    netns: int,
-    name: str,
-    device: BridgeNetwork | Device,
-    *,
-    interface: str | None = None,
-    folder: Path = FOLDER,
-) -> Attachment | devices.Added:
-    """Give the running container `name`, by its namespace, one more interface.
-
-    `interface` is its name inside, by default the next ethN. A bridge's comes without a default
-    route and is leased under NAME/INTERFACE, so `clear` finds it. Raises as `attach` does,
-    InUse when the container has such an interface, NotFound for a parent that is not there.
-    """
-    inside = interface or devices.unused_name(netns)
-    if not isinstance(device, BridgeNetwork):
-        return devices.add(netns, inside, device)
-    devices.check_unused(netns, inside)
-    with contextlib.ExitStack() as undo:
-        owner = f"{name}/{inside}"
-        added = attach(
-            undo, owner, netns, device, interface=inside, default_route=False, folder=folder
-        )
-        undo.pop_all()
-    return added
-
-
-def del_interface(netns: int, added: Attachment | devices.Added, *, folder: Path = FOLDER) -> None:
-    """Take back what `add_interface` gave. What is gone already is no error."""
-    if isinstance(added, Attachment):
-        detach(added, folder=folder)
-    else:
-        devices.remove(netns, added)
-
-
-def clear(live: Collection[str], *, folder: Path = FOLDER) -> list[str]:
-    """Take back what belongs to containers that are not among `live`; returns the owners.
-
-    Leases are written before anything is made and removed last, so they tell of all that a
-    killed process can have left behind.
-    """
-    if not folder.is_dir():
-        return []
-    dead = [one for one in leases.all_of(folder) if one[1].partition("/")[0] not in live]
-    for where, owner, lease in dead:
-        _take_back(owner, where, lease, folder)
-    return [owner for _, owner, _ in dead]
-
-
-def clear_owner(name: str, *, folder: Path = FOLDER) -> None:
-    """Take back all that the container `name` has on any bridge, interfaces added later too."""
-    if not folder.is_dir():
-        return
-    for where, owner, lease in leases.all_of(folder):
-        if owner.partition("/")[0] == name:
-            _take_back(owner, where, lease, folder)
-
-
-def owners(*, folder: Path = FOLDER) -> set[str]:
-    """The containers that have something on a bridge."""
-    if not folder.is_dir():
-        return set()
-    return {owner.partition("/")[0] for _, owner, _ in leases.all_of(folder)}
-
-
-def _reserve(
-    ip: Any,
-    owner: str,
-    network: BridgeNetwork,
-    publish: tuple[Publish, ...],
-    interface: str,
-    folder: Path,
-) -> Attachment:
-    with leases.locked(folder) as ledger:
-        record = bridge.find(ip, ledger, network)
-        _check_publish(ledger, record, publish)
-        lease = leases.take(record, owner, network, publish)
-        ledger.write(record)
-        try:
-            bridge.make(ip, record)
-            firewall.ensure(record)
-        except BaseException:
-            _release(ip, ledger, record, owner)
-            raise
-        return _attachment(record, owner, lease, interface, network.mac)
-
-
-def _check_publish(
-    ledger: leases.Ledger, record: leases.Record, publish: tuple[Publish, ...]
-) -> None:
-    if not publish:
-        return
-    if not record.nat:
-        why = "it has nat=no" if record.made else "pyinit did not make it"
-        raise UsageError(f"-p {publish[0]}: no ports are published on {record.bridge}, since {why}")
-    ports.check_reachable(publish, record.ipv4, record.ipv6)
-    leases.check_ports(ledger.records(), publish)
-    ports.check_unused(publish)
-
-
-def _attachment(
-    record: leases.Record, owner: str, lease: leases.Lease, interface: str, mac: str | None
-) -> Attachment:
-    gateway4, prefix4 = _split(record.ipv4)
-    gateway6, prefix6 = _split(record.ipv6)
-    return Attachment(
-        owner=owner,
-        bridge=record.bridge,
-        host_interface=veth.host_name(owner),
-        interface=interface,
-        mac=mac or veth.mac_for(lease.ipv4),
-        ipv4=lease.ipv4,
-        prefix4=prefix4,
-        gateway4=gateway4,
-        ipv6=lease.ipv6,
-        prefix6=prefix6,
-        gateway6=gateway6,
-        publish=lease.publish,
+    from pyinit.container.network.attachment import Added, Attachment
+    from pyinit.container.network.interfaces import (
+        add_interface,
+        attach,
+        clear,
+        del_interface,
+        detach,
     )
 
+__all__ = [
+    "Added",
+    "Attachment",
+    "add_interface",
+    "attach",
+    "clear",
+    "clear_owner",
+    "del_interface",
+    "detach",
+    "owners",
+]
 
-def _split(address: str | None) -> tuple[str | None, int]:
-    if address is None:
-        return None, 0
-    parsed = subnets.interface(address)
-    return str(parsed.ip), parsed.network.prefixlen
+_HOME = {
+    "Added": "attachment",
+    "Attachment": "attachment",
+    "add_interface": "interfaces",
+    "attach": "interfaces",
+    "clear": "interfaces",
+    "del_interface": "interfaces",
+    "detach": "interfaces",
+}
 
 
-def _take_back(owner: str, where: str, lease: leases.Lease, folder: Path) -> None:
-    ports.remove(owner, lease)
-    with netlink.routes() as ip:
-        veth.remove(ip, owner)
-        with leases.locked(folder) as ledger:
-            record = ledger.read(where)
-            if record is not None:
-                _release(ip, ledger, record, owner)
+def __getattr__(name: str) -> Any:
+    try:
+        module = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
-def _release(ip: Any, ledger: leases.Ledger, record: leases.Record, owner: str) -> None:
-    record.leases.pop(owner, None)
-    if record.leases:
-        ledger.write(record)
-        return
-    bridge.remove(ip, record)
-    firewall.remove(record)
-    ledger.forget(record.bridge)
+def clear_owner(name: str, *, folder: Path) -> None:
+    """Take back all that the container `name` has on any bridge, interfaces added later too."""
+    if folder.is_dir():
+        from pyinit.container.network import interfaces
+
+        interfaces.clear_owner(name, folder=folder)
+
+
+def owners(*, folder: Path) -> set[str]:
+    """The containers that have something on a bridge whose leases are in `folder`."""
+    if not folder.is_dir():
+        return set()
+    from pyinit.container.network import interfaces
+
+    return interfaces.owners(folder=folder)

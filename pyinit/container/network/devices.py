@@ -9,22 +9,14 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-import msgspec
-
 from pyinit.container.network import netlink, sysctl
+from pyinit.container.network.attachment import Added
 from pyinit.errors import InUse, NotFound, Unsupported
 from pyinit.linux.netns import call_in_netns, netns_of
 from pyinit.spec.network import Device, Dummy, Ipvlan, Macvlan, Moved
 
 _MACVLAN_BRIDGE = 4  # MACVLAN_MODE_BRIDGE: the parent's macvlans reach each other
 _IPVLAN_L2 = 0
-
-
-class Added(msgspec.Struct, frozen=True):
-    """An interface as a container has it; `came_from` is the host's name of a moved one."""
-
-    interface: str
-    came_from: str | None = None
 
 
 def add(netns: int, interface: str, device: Device) -> Added:

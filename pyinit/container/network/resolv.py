@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -107,6 +106,8 @@ def _all_nameservers(text: str) -> list[str]:
 
 
 def _leads_somewhere(server: str) -> bool:
+    import ipaddress
+
     try:
         address = ipaddress.ip_address(server)
     except ValueError:

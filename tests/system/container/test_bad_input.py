@@ -92,6 +92,7 @@ BAD = [
     ("--cpus", "x"),
     ("--cpus", "0.001"),
     ("--cpu-weight", "0"),
+    ("--cpu-weight", "x"),
     ("--cpuset-cpus", "x"),
     ("--cpuset-cpus", "4095"),
     ("--pids-limit", "x"),
@@ -113,6 +114,13 @@ BAD = [
     ("--ipc", "host", "--sysctl", "kernel.shmmax=1"),
     ("--spec", "/nowhere"),
     ("--stop-timeout", "x"),
+    ("--stop-timeout", "-1"),
+    ("--log-count", "x"),
+    ("--log-count", "0"),
+    ("--log-size", "1"),
+    ("--io-weight", "1.5"),
+    ("--memory",),
+    ("--rm=x",),
     ("--frob",),
 ]
 
@@ -168,7 +176,8 @@ def test_a_spec_that_is_none(host: Host, tmp_path: Path) -> None:
     for content in ("", "{", "[]", "null", '{"name": "x"', "\0"):
         path.write_text(content)
         refused(host, "run", "--spec", str(path))
-    refused(host, "run", "--spec", str(path), "--memory", "64m")
+    assert "--memory" in refused(host, "run", "--spec", str(path), "--memory", "64m")
+    assert "--rm" in refused(host, "run", "--spec", str(path), "--rm")
 
 
 def test_one_name_goes_to_one_of_many(host: Host) -> None:

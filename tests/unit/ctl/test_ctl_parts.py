@@ -21,10 +21,10 @@ from pyinit.errors import (
     Unsupported,
     UsageError,
 )
-from pyinit_ctl import registry
+from pyinit_ctl import registry, run_table
 from pyinit_ctl.exec_options import OPTIONS, ExecOptions, key_bytes
 from pyinit_ctl.failures import failure
-from pyinit_ctl.flags import FLAG, LIST, VALUE, Option, parse
+from pyinit_ctl.flags import FLAG, LIST, VALUE, Given, Option, parse
 from pyinit_ctl.output import size, span
 from pyinit_ctl.printable import printable
 from pyinit_ctl.replies import INTERFACE, SERVICE, exit_status, return_code
@@ -57,6 +57,38 @@ def test_parsing(words: list[str], values: dict[str, Any], rest: list[str]) -> N
     assert parse(TABLE, words) == (values, rest)
 
 
+def test_options_between_words() -> None:
+    assert parse(TABLE, ["t", "-a", "-", "-l1", "--", "-b"], mixed=True) == (
+        {"all": True, "list": ["1"]},
+        ["t", "-", "-b"],
+    )
+
+
+def test_another_name() -> None:
+    table = (Option("", "net", VALUE, "N", "", also="network"), *TABLE)
+    assert parse(table, ["--network", "x", "--net=y"]) == ({"net": "y"}, [])
+    with pytest.raises(UsageError):
+        parse(TABLE, ["--=x"])
+
+
+def test_typed_values() -> None:
+    given = Given({"n": "-7", "s": "2.5", "none": True})
+    assert (given.whole("n"), given.seconds("s")) == (-7, 2.5)
+    assert (given.whole("none"), given.seconds("absent"), given.values("n")) == (None, None, [])
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "²", "--1", "1_0", "9" * 19])
+def test_no_whole_numbers(text: str) -> None:
+    with pytest.raises(UsageError, match=f"^--n {text!r} is no whole number"):
+        Given({"n": text}).whole("n")
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf", "1e10"])
+def test_no_times(text: str) -> None:
+    with pytest.raises(UsageError, match=f"^--n {text!r} is no time"):
+        Given({"n": text}).seconds("n")
+
+
 @pytest.mark.parametrize(
     "words", [["-x"], ["--nope"], ["-v"], ["--value"], ["--all=x"], ["-avx", "-l"], ["-a-b"]]
 )
@@ -73,9 +105,11 @@ def test_no_command_line_raises_anything_else(words: list[str]) -> None:
         return
 
 
-def test_options_have_names_of_their_own() -> None:
-    assert len({option.long for option in OPTIONS}) == len(OPTIONS)
-    shorts = [option.short for option in OPTIONS if option.short]
+@pytest.mark.parametrize("table", [OPTIONS, run_table.OPTIONS, run_table.LIMIT_OPTIONS])
+def test_options_have_names_of_their_own(table: tuple[Option, ...]) -> None:
+    longs = [name for option in table for name in (option.long, option.also) if name]
+    shorts = [option.short for option in table if option.short]
+    assert len(set(longs)) == len(longs)
     assert len(set(shorts)) == len(shorts)
 
 
