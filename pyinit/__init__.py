@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyinit.container.launch import Container, launch
+    from pyinit.init.loading import load
     from pyinit.spec import ContainerSpec, ServiceSpec
 
 __version__ = "0.1.0"
 
-__all__ = ["Container", "ContainerSpec", "ServiceSpec", "__version__", "launch"]
+__all__ = ["Container", "ContainerSpec", "ServiceSpec", "__version__", "launch", "load"]
 
 _HOME = {
     "Container": "pyinit.container.launch",
     "ContainerSpec": "pyinit.spec",
     "ServiceSpec": "pyinit.spec",
     "launch": "pyinit.container.launch",
+    "load": "pyinit.init.loading",
 }
 
 

@@ -26,7 +26,11 @@ def is_loaded() -> bool:
 
 
 def load() -> None:
-    """Load all of init, and what else it would load late. The second time it does nothing."""
+    """Load all of init, and what else it would load late. The second time it does nothing.
+
+    For a program that makes many containers: what their PID 1s are forked with they need not
+    load, and they have it in common.
+    """
     global _loaded
     if _loaded:
         return

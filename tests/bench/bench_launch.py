@@ -16,14 +16,13 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import pyinit
 from pyinit.container import clearing
 from pyinit.container.launch import Container, launch
-from pyinit.init.seal import preload
 from pyinit.spec.container import ContainerSpec, Root
 from tests.bench.measure import in_turns, table
 from tests.support import roots
@@ -41,8 +40,7 @@ def warm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process is one that has everything loaded."""
     monkeypatch.setenv("PYINIT_RUN_DIR", str(tmp_path / "run"))
     (tmp_path / "run").mkdir(mode=0o700, exist_ok=True)
-    import_module("pyinit.init.start")
-    preload()
+    pyinit.load()
     gc.collect()
     gc.freeze()
 

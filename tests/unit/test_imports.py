@@ -41,7 +41,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "pyinit.init": (BASE, {"msgspec", "outcome", "structlog", "trio"}),
     "pyinit.__main__": (BASE | {"pyinit.init"}, {"trio"}),
     # The front door of the package names what it hands out on first use.
-    "pyinit": ({"pyinit.container.launch", "pyinit.spec"}, set()),
+    "pyinit": ({"pyinit.container.launch", "pyinit.init", "pyinit.spec"}, set()),
     "pyinit_ctl": (
         {"pyinit", "pyinit.errors", "pyinit.spec", "pyinit.varlink", "pyinit_ctl.logs.source"},
         {"click", "msgspec", "outcome", "prometheus_client", "rich", "structlog", "trio"},
