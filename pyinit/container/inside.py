@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +19,7 @@ from pyinit.container.root import Materials, enter_root
 from pyinit.container.sysctls import write_sysctls
 from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig, LogConfig
+from pyinit.linux import sockets as socket
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.prctl import set_child_subreaper
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
