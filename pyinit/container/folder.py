@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from pyinit.errors import InUse, SystemFault, UsageError
+from pyinit.linux import sockets as socket
 
 SOCKET_NAME = "control.sock"
 STATE_NAME = "state.json"

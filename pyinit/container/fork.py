@@ -8,7 +8,6 @@ and forks PID 1 as the maker's own child.
 from __future__ import annotations
 
 import os
-import socket
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from pyinit import errors
 from pyinit.container import userns
 from pyinit.container.namespaces import Namespaces
 from pyinit.errors import PyinitError, SystemFault
+from pyinit.linux import sockets as socket
 from pyinit.linux.clone import fork_sibling
 from pyinit.linux.thread import in_thread
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from array import array
 from collections.abc import Mapping
+
+from pyinit.linux import sockets as socket
 
 # The kernel takes so many descriptors with one message (SCM_MAX_FD).
 MOST = 253

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
-import socket
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +21,7 @@ from pyinit.container.sysctls import write_sysctls
 from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig, LogConfig
 from pyinit.init.start import seal_and_run, start_and_run
+from pyinit.linux import sockets as socket
 from pyinit.linux.netdev import loopback_up
 from pyinit.linux.prctl import set_child_subreaper
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name

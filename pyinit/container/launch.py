@@ -6,9 +6,8 @@ This is the maker's side, step by step; `inside` has the container's, from the f
 
 from __future__ import annotations
 
+import _signal
 import os
-import signal
-import socket
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -38,6 +37,7 @@ from pyinit.errors import (
 )
 from pyinit.init.loading import is_loaded, load
 from pyinit.init.ready import receive
+from pyinit.linux import sockets as socket
 from pyinit.linux.process import start_time
 from pyinit.spec.container import ContainerSpec, TerminalSize
 from pyinit.spec.idmap import outside_of
@@ -292,7 +292,7 @@ def _await_ready(answers: socket.socket) -> int | None:
 def _end(pid: int, pidfd: int) -> None:
     """End a PID 1 whose container could not be made; the kernel ends all in its namespace."""
     with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
     os.close(pidfd)
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)

@@ -5,13 +5,13 @@ One message on a SEQPACKET socket; with a terminal, the master of its pty comes 
 
 from __future__ import annotations
 
-import socket
 from array import array
 
 import msgspec
 from msgspec import Struct
 
 from pyinit.errors import PyinitError
+from pyinit.linux import sockets as socket
 
 
 class Ready(Struct, frozen=True, omit_defaults=True):

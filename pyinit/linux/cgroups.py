@@ -12,11 +12,11 @@ Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/.
 
 from __future__ import annotations
 
+import _signal
 import contextlib
 import errno
 import os
 import select
-import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -71,7 +71,7 @@ def _kill_listed(group: Group, pids: list[int]) -> None:
                 stack.callback(os.close, held[pid])
         for pid in held.keys() & set(group.all_pids()):
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(held[pid], signal.SIGKILL)
+                _signal.pidfd_send_signal(held[pid], _signal.SIGKILL)
 
 
 class Watch:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _signal
 import ctypes
-import signal
 
 from pyinit.linux.libc import SYS_CLONE3, failed, libc_holding_gil
 from pyinit.linux.prctl import prctl
@@ -42,9 +42,7 @@ def fork_into(cgroup: int) -> int:
     the locks of malloc are free because other threads hold none of them without the GIL,
     which this one holds. Raises OSError.
     """
-    arguments = CloneArguments(
-        flags=CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD.value, cgroup=cgroup
-    )
+    arguments = CloneArguments(flags=CLONE_INTO_CGROUP, exit_signal=_signal.SIGCHLD, cgroup=cgroup)
     return _fork(arguments)
 
 

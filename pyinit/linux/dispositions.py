@@ -7,11 +7,11 @@ give 32 and 33 their default back: only the raw call can.
 from __future__ import annotations
 
 import ctypes
-import platform
+import os
 
 from pyinit.linux.libc import syscall
 
-SYS_RT_SIGACTION = 13 if platform.machine() == "x86_64" else 134
+SYS_RT_SIGACTION = 13 if os.uname().machine == "x86_64" else 134
 HIDDEN_SIGNALS = (32, 33)
 _SIGNAL_SET_SIZE = 8
 

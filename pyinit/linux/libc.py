@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from typing import Any
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -68,7 +67,7 @@ _BY_ARCH = {
         "seccomp": 277,
     },
 }
-_numbers = _BY_ARCH.get(platform.machine(), _BY_ARCH["generic"])
+_numbers = _BY_ARCH.get(os.uname().machine, _BY_ARCH["generic"])
 
 SYS_CAPGET = _numbers["capget"]
 SYS_CAPSET = _numbers["capset"]

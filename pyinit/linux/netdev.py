@@ -6,8 +6,9 @@ Enough for `lo`, and cheap: netlink is for the host side, which has more to say.
 from __future__ import annotations
 
 import fcntl
-import socket
 import struct
+
+from pyinit.linux import sockets as socket
 
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914

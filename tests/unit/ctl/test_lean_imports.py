@@ -1,4 +1,4 @@
-"""msgspec is whole again once the parts that were left out are asked for."""
+"""msgspec and pathlib are whole once what was left out of them is asked for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.support.ctl import environment
 CHECK = """
 import sys
 sys.path[:0] = sys.argv.pop(1).split(":")
-from pyinit_ctl import lean_msgspec
+from pyinit_ctl import lean
 if sys.argv[1:]:
-    whole = lean_msgspec._stand_ins
-    lean_msgspec._stand_ins = lambda: {**whole(), sys.argv[1]: type(sys)(sys.argv[1])}
-lean_msgspec.load()
+    whole = lean._for_msgspec
+    lean._for_msgspec = lambda: {**whole(), sys.argv[1]: type(sys)(sys.argv[1])}
+lean.load()
 import msgspec
 loaded = [*sys.modules]
 class S(msgspec.Struct):
@@ -29,8 +29,10 @@ from msgspec import inspect, msgpack, toml, yaml
 assert inspect.type_info(S).fields[0].name == "a"
 assert msgpack.decode(msgpack.encode(S(3)), type=S) == S(3)
 assert toml.decode(b"a = 4", type=S) == S(4)
-import platform, uuid, typing_extensions
+import datetime, pathlib, platform, uuid, typing_extensions
 assert platform.machine()
+assert pathlib.Path("/a b").as_uri() == "file:///a%20b"
+assert msgspec.json.decode(b'"2020-02-03"', type=datetime.date) == datetime.date(2020, 2, 3)
 assert str(msgspec.json.decode(msgspec.json.encode(uuid.uuid4()), type=uuid.UUID))
 print(*loaded)
 """
@@ -49,4 +51,5 @@ def test_what_is_left_out_can_be_had(run_dir: Path, needed: tuple[str, ...]) -> 
     )
     assert done.returncode == 0, done.stderr
     unwanted = {"typing_extensions", "platform", "inspect", "msgspec.inspect", "textwrap"}
+    unwanted |= {"datetime", "urllib", "urllib.parse", "ipaddress"}
     assert bool(unwanted & {*done.stdout.split()}) == bool(needed)
