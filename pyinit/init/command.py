@@ -12,10 +12,26 @@ from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
 from pyinit.init.leaf import Leaf
 from pyinit.init.users import User
 from pyinit.linux.cgroups import LegacyGroup
+from pyinit.linux.spawn import StringArray, string_array
 from pyinit.spec.privileges import Privileges
 
 
-class Command(Struct, frozen=True, kw_only=True):
+class Environment(dict[str, str]):
+    """Variables of a command, and of others like it: not to be changed once one has started."""
+
+    __slots__ = ("_encoded",)
+
+    def encoded(self) -> StringArray:
+        """As execve(2) takes them, made when it is first asked for."""
+        try:
+            return self._encoded
+        except AttributeError:
+            words = [os.fsencode(f"{key}={value}") for key, value in self.items()]
+            self._encoded: StringArray = string_array(words)
+            return self._encoded
+
+
+class Command(Struct, frozen=True, kw_only=True, eq=False):
     """What is executed, as whom, where.
 
     `stdio` are the descriptors that become 0, 1 and 2. With `terminal` they are the slave
@@ -26,7 +42,7 @@ class Command(Struct, frozen=True, kw_only=True):
     """
 
     argv: tuple[str, ...]
-    environment: dict[str, str]
+    environment: Environment
     workdir: str
     user: User
     stdio: tuple[int, int, int]
@@ -37,9 +53,6 @@ class Command(Struct, frozen=True, kw_only=True):
     listen_pid: bool = False
     leaf: Leaf | None = None
     places: tuple[LegacyGroup, ...] = ()
-
-    def encoded_environment(self) -> list[bytes]:
-        return [os.fsencode(f"{key}={value}") for key, value in self.environment.items()]
 
 
 def enter_folder(path: str) -> None:

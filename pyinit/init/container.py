@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import structlog
 import trio
 
 from pyinit.errors import Unsupported
+from pyinit.init.command import Environment
 from pyinit.init.config import InitConfig
 from pyinit.init.events import Events, ended, shortened
 from pyinit.init.execs import ExecTable
@@ -23,8 +26,11 @@ from pyinit.init.spawn import Spawner
 from pyinit.init.stats import StatsReader
 from pyinit.init.supervisor import Supervisor
 from pyinit.init.terminal import TerminalFactory
-from pyinit.init.users import UserDatabase
+from pyinit.init.users import User, UserDatabase, login_environment
 from pyinit.spec.status import ExitStatus
+
+MOST_ENVIRONMENTS = 64
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 log = structlog.get_logger("init")
 
@@ -65,6 +71,7 @@ class Container:
     end_requested: trio.Event = field(default_factory=trio.Event)
     hurry: trio.Event = field(default_factory=trio.Event)
     over: trio.Event = field(default_factory=trio.Event)
+    _environments: dict[User, Environment] = field(default_factory=dict)
 
     def require_running(self) -> None:
         """Raise ShuttingDown once the container is on its way down."""
@@ -147,6 +154,20 @@ class Container:
         if self.leaves is None:
             raise Unsupported("the container has no cgroup: run it where cgroups can be made")
         return self.leaves
+
+    def environment(
+        self, user: User, terminal: str | None = None, more: Mapping[str, str] = _NOTHING
+    ) -> Environment:
+        """What a command of the user's has; one and the same for all that add nothing."""
+        if terminal is None and not more:
+            found = self._environments.get(user)
+            if found is None:
+                if len(self._environments) >= MOST_ENVIRONMENTS:
+                    self._environments.clear()
+                found = Environment({**login_environment(user), **self.config.environment})
+                self._environments[user] = found
+            return found
+        return Environment({**login_environment(user, terminal), **self.config.environment, **more})
 
 
 def hostname() -> str:

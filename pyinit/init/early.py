@@ -19,6 +19,7 @@ from pyinit.init.ready import ReadyChannel
 from pyinit.init.spawn_thread import always_forks, needs_fork, set_apart, spawn_in_thread
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase
+from pyinit.init.wear import become
 from pyinit.linux.cgroups import LegacyGroup
 from pyinit.linux.thread import in_thread
 
@@ -85,6 +86,7 @@ def _spawn(config: InitConfig, command: Command) -> tuple[int, Leaf | None]:
     try:
         if forks:
             return fork_child(command, config.privileges, config.seccomp, into), leaf
-        return spawn_in_thread(command, config.privileges.ambient_mask(), into), leaf
+        become(command.user, config.privileges.ambient_mask())
+        return spawn_in_thread(command, into), leaf
     except OSError as error:
         raise execution_error(command.argv[0], error) from None

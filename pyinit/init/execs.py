@@ -67,6 +67,7 @@ class Exec:
         self.output: KeptOutput | None = None
         self.child = Child()
         self._ended_whole = trio.Event()
+        self._has_gone = False
         self._tell: Callable[[], None] | None = None
         # Whoever takes the one thing out of it writes the line: a thread, or the main one.
         self._unwritten = [self]
@@ -82,19 +83,36 @@ class Exec:
             await self._ended_whole.wait()
         return status
 
-    def tell_first(self, function: Callable[[], None] | None) -> None:
-        """Have a function called when the command has ended, before anything else is done."""
-        self._tell = function
+    def tell_first(self, function: Callable[[], None]) -> None:
+        """Have a function called as soon as `wait` would return, before anything else is done.
+
+        At once if that has been; it may not raise.
+        """
+        if self._has_gone:
+            function()
+        else:
+            self._tell = function
 
     def over(self) -> None:
         """The command has ended, or could not be started."""
         self.ended = time.time()
-        if self._tell is not None and not self.ending and self.status is not None:
-            self._tell()
+        if not self.ending or self.child.failure is not None:
+            self._gone()
         self.close_given()
         if self.master is not None:
             os.close(self.master)
             self.master = None
+
+    def tree_has_gone(self) -> None:
+        """Of an exec that was being ended nothing is left."""
+        self._gone()
+        self._ended_whole.set()
+
+    def _gone(self) -> None:
+        self._has_gone = True
+        if self._tell is not None:
+            tell, self._tell = self._tell, None
+            tell()
 
     def close_given(self) -> None:
         """Let go of what the command has by now, or its readers would see no end.
@@ -110,10 +128,6 @@ class Exec:
         if self.output is not None:
             self.output.discard()
             self.output = None
-
-    def tree_has_gone(self) -> None:
-        """Of an exec that was being ended nothing is left."""
-        self._ended_whole.set()
 
     def write_begun(self) -> None:
         """The line for the audit log, once, from whatever thread comes first."""
@@ -237,17 +251,23 @@ class ExecTable:
                 return identity
 
     def _over(self, exec_: Exec) -> None:
+        if exec_.child.failure is not None:
+            self._failed(exec_)
+            return
         exec_.over()
         exec_.write_ended()
         del self._running[exec_.id]
-        if exec_.child.failure is not None:
-            exec_.forget_output()
-            return
         if self._leaves is not None and exec_.child.leaf is not None and not exec_.ending:
             self._leaves.release(exec_.child.leaf)
         self._keep(exec_)
         if self.on_end is not None:
             self.on_end(exec_)
+
+    def _failed(self, exec_: Exec) -> None:
+        del self._running[exec_.id]
+        exec_.write_ended()
+        exec_.over()
+        exec_.forget_output()
 
     def _keep(self, exec_: Exec) -> None:
         self._ended[exec_.id] = exec_

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from msgspec import Struct
 
-from pyinit.init.command import Command
+from pyinit.init.command import Command, Environment
 from pyinit.init.config import InitConfig, Logged
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase, login_environment
@@ -82,7 +82,7 @@ def main_command(config: InitConfig, users: UserDatabase, streams: Streams) -> C
     term = config.terminal.term if config.terminal else None
     return Command(
         argv=config.command,
-        environment=login_environment(user, term) | config.environment,
+        environment=Environment({**login_environment(user, term), **config.environment}),
         workdir=config.workdir or "/",
         user=user,
         stdio=streams.stdio,

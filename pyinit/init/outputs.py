@@ -21,6 +21,8 @@ CHUNK = 65536
 # Bytes that are kept for one exec, and for all of them together.
 LIMIT = 1 << 20
 TOTAL = 32 << 20
+# In so many turns of the loop a client that has hung up is let go of; twice what it takes.
+TURNS = 16
 
 STDOUT, STDERR = 1, 2
 
@@ -163,6 +165,13 @@ class KeptOutput:
         """Return once there is more than up to the position, or the end has come."""
         while self.ring.end <= position and not self.has_ended:
             await self._change.wait()
+
+    async def let_go(self) -> None:
+        """Return once nobody reads it who is on the way out: a client may come back at once."""
+        for _ in range(TURNS):
+            if not self._attached:
+                return
+            await trio.lowlevel.checkpoint()
 
     @contextmanager
     def attachment(self) -> Iterator[None]:

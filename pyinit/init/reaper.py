@@ -123,7 +123,8 @@ class Reaper:
     def spawn_begins(self, child: Child) -> None:
         """From now on an unknown zombie may be this child."""
         self._spawning.add(child)
-        self._alone = trio.Event()
+        if self._alone.is_set():
+            self._alone = trio.Event()
 
     def forked(self, pid: int) -> None:
         """A spawn under way forked this child, which will execute. From any thread."""

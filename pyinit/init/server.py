@@ -1,7 +1,9 @@
-"""The control socket's server: connections, calls, and answers, one task pair a connection.
+"""The control socket's server: connections, calls, and answers.
 
-Nothing a client sends, and nothing it stops reading, reaches beyond its own tasks: a slow
-or silent one costs those two, and one that breaks the rules is dropped.
+A connection is a task that reads. What can be carried out at once it does itself, in the
+very turn of the loop in which the call came; another task answers what has to wait. Nothing
+a client sends, and nothing it stops reading, reaches beyond those two, and one that breaks
+the rules is dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from msgspec import Struct
 from pyinit.errors import ProtocolError, PyinitError
 from pyinit.init.faults import as_error_reply
 from pyinit.varlink import scm, typed
-from pyinit.varlink.connection import RAW, Server
+from pyinit.varlink.connection import FAILED, IDLE, RAW, Server
 from pyinit.varlink.envelope import Call, ErrorReply
 from pyinit.varlink.framing import MAX_FDS
 
@@ -82,16 +84,20 @@ class Request:
         """Answer. The last answer is the one that does not continue."""
         await self._connection.send_reply(parameters, continues=continues, fds=fds)
 
-    def reply_at_once(self, parameters: Any) -> bytes:
-        """Give the last answer without waiting; what the socket did not take is for `send_rest`.
+    def answer_later(self, abandon: Callable[[], None]) -> None:
+        """Leave the call open: `answer` or `refuse` is called for it, from whatever task.
 
-        For whoever has the answer while no task of ours runs.
+        `abandon` is called in their place when the client goes away before.
         """
-        return self._connection.reply_at_once(parameters)
+        self._connection.leave_open(self._call, abandon)
 
-    async def send_rest(self, data: bytes) -> None:
-        """Send what `reply_at_once` left."""
-        await self._connection.send_rest(data)
+    def answer(self, parameters: Any) -> None:
+        """The answer to a call that was left open. Never waits, never raises."""
+        self._connection.answer_open(parameters)
+
+    def refuse(self, error: Exception) -> None:
+        """The same, where it failed."""
+        self._connection.refuse_open(error)
 
     async def raw_stream(self) -> RawStream:
         """The connection as plain bytes, after the answer to an `upgrade` call."""
@@ -99,13 +105,19 @@ class Request:
 
 
 Handler = Callable[[Request, Any], Awaitable[None]]
+Shortcut = Callable[[Request, Any], bool]
 
 
 class Method(Struct, frozen=True):
-    """What a method takes, and what carries it out."""
+    """What a method takes, and what carries it out.
+
+    `at_once` is asked first, and may carry out the call without waiting: it then leaves the
+    call open and says True. False means that it has done nothing.
+    """
 
     parameters: type[Struct]
     handler: Handler
+    at_once: Shortcut | None = None
 
 
 class RawStream:
@@ -140,38 +152,45 @@ class RawStream:
 
 
 class Connection:
-    """One client: a task that reads, and one that answers its calls in their order."""
+    """One client: a task that reads, and one that answers while a call has to wait."""
+
+    _nursery: trio.Nursery
 
     def __init__(self, sock: socket.socket, methods: Mapping[str, Method]) -> None:
         self._socket = sock
         self._methods = methods
         self._codec = Server(typed)
-        self._input = trio.Event()
         self._reading = trio.CancelScope()
         self._read_over = trio.Event()
+        # Whether a task answers, and nothing else may be written or begun.
+        self._answering = False
+        # The call that was left open, and what to do when the client goes away.
+        self._open: tuple[Call, Callable[[], None]] | None = None
         self.peer = peer_of(sock)
 
     async def run(self) -> None:
         """Serve until the client goes away or breaks the rules."""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read_calls, nursery.cancel_scope)
-                await self._answer_calls()
-                nursery.cancel_scope.cancel()
+            async with trio.open_nursery() as self._nursery:
+                await self._read_calls()
         finally:
+            if self._open is not None:
+                (_, abandon), self._open = self._open, None
+                abandon()
             for descriptor in self._codec.take_fds():
                 os.close(descriptor)
 
-    async def _read_calls(self, everything: trio.CancelScope) -> None:
+    async def _read_calls(self) -> None:
         try:
             with self._reading:
-                await self._read(everything)
+                await self._read()
         finally:
             self._read_over.set()
 
-    async def _read(self, everything: trio.CancelScope) -> None:
+    async def _read(self) -> None:
+        descriptor = self._socket.fileno()
         while True:
-            await trio.lowlevel.wait_readable(self._socket.fileno())
+            await trio.lowlevel.wait_readable(descriptor)
             if self._codec.state == RAW:
                 return
             try:
@@ -179,64 +198,114 @@ class Connection:
             except BlockingIOError:
                 continue
             self._codec.feed(data, fds)
-            self._input.set()
+            self._take_up()
             if not data:
                 break
         # A client may have shut down its sending side alone, and still await an answer.
         await wait_for_hang_up(self._socket)
-        everything.cancel()
+        self._nursery.cancel_scope.cancel()
 
-    async def _answer_calls(self) -> None:
-        while self._codec.state != RAW:
-            self._input = trio.Event()
-            call = self._codec.next_call()
-            if call is not None:
-                await self._answer(call)
-            elif self._codec.ended:
-                return
-            else:
-                await self._input.wait()
+    def _take_up(self) -> None:
+        """Begin what can be begun: one call at a time, in their order."""
+        while not self._answering and (call := self._codec.next_call()) is not None:
+            self._begin(call)
+        if not self._answering and self._is_over():
+            self._nursery.cancel_scope.cancel()
 
-    async def _answer(self, call: Call) -> None:
+    def _is_over(self) -> bool:
+        """Whether nothing more can be asked: no call is left, or the bytes are raw by now."""
+        state = self._codec.state
+        return state == RAW or (self._codec.ended and state == IDLE)
+
+    def _begin(self, call: Call) -> None:
         request = Request(self, call)
         try:
             method = self._methods.get(call.method)
             if method is None:
                 raise unknown_method(call.method, self._methods)
-            await method.handler(
-                request, typed.decode_parameters(call.parameters, method.parameters)
-            )
-            if call.oneway:
-                self._codec.done()
-        except (OSError, ProtocolError, PyinitError) as error:
-            await self._refuse(call, error)
+            parameters = typed.decode_parameters(call.parameters, method.parameters)
+            if method.at_once is None or not method.at_once(request, parameters):
+                self._answering = True
+                self._nursery.start_soon(self._answer, call, request, method.handler, parameters)
+                return
         except Exception as error:
-            log.exception("a method failed", method=call.method)
-            await self._refuse(call, error)
+            self._send(self._refusal(call, error))
+        request.close_unclaimed()
+
+    async def _answer(
+        self, call: Call, request: Request, handler: Handler, parameters: Struct
+    ) -> None:
+        try:
+            await handler(request, parameters)
+            if call.oneway and self._open is None:
+                self._codec.done()
+        except Exception as error:
+            await send_all(self._socket, self._refusal(call, error))
         finally:
             request.close_unclaimed()
+        self._go_on()
 
-    async def _refuse(self, call: Call, error: Exception) -> None:
+    def _go_on(self) -> None:
+        self._answering = False
+        self._take_up()
+
+    def _refusal(self, call: Call, error: Exception) -> bytes:
+        """The last answer to a call that failed; none for one that wants no answer."""
+        if not isinstance(error, (OSError, ProtocolError, PyinitError)):
+            log.error("a method failed", method=call.method, exc_info=error)
         if call.oneway:
             self._codec.done()
-            return
+            return b""
         answer = as_error_reply(error)
-        await send_all(self._socket, self._codec.error(answer.error, answer.parameters))
+        return self._codec.error(answer.error, answer.parameters)
 
     async def send_reply(self, parameters: Any, *, continues: bool, fds: tuple[int, ...]) -> None:
         data = self._codec.reply(parameters, continues=continues, fds=len(fds))
         await send_all(self._socket, data, fds)
 
-    def reply_at_once(self, parameters: Any) -> bytes:
-        data = self._codec.reply(parameters)
+    def leave_open(self, call: Call, abandon: Callable[[], None]) -> None:
+        self._open = (call, abandon)
+
+    def answer_open(self, parameters: Any) -> None:
+        if (call := self._close()) is None:
+            return
+        if call.oneway:
+            self._codec.done()
+        else:
+            self._send(self._codec.reply(parameters))
+        self._look_on()
+
+    def refuse_open(self, error: Exception) -> None:
+        if (call := self._close()) is not None:
+            self._send(self._refusal(call, error))
+            self._look_on()
+
+    def _close(self) -> Call | None:
+        """The open call, if it can still be answered: the client may be on its way out."""
+        if self._open is None or self._codec.state == FAILED:
+            return None
+        (call, _), self._open = self._open, None
+        return call
+
+    def _send(self, data: bytes) -> None:
+        """Send an answer; what the socket does not take now is for a task."""
         try:
             sent = self._socket.send(data, scm.SEND_FLAGS)
         except OSError:
-            return data  # full, or gone: sending the rest will tell
-        return data[sent:]
+            sent = 0  # full, or gone: sending the rest will tell
+        if sent < len(data):
+            self._answering = True
+            self._nursery.start_soon(self._send_rest, data[sent:])
 
-    async def send_rest(self, data: bytes) -> None:
+    def _look_on(self) -> None:
+        """An open call was answered, by whoever: what came behind it is for a task of ours."""
+        if not self._answering and (self._codec.waiting or self._is_over()):
+            self._answering = True
+            self._nursery.start_soon(self._send_rest, b"")
+
+    async def _send_rest(self, data: bytes) -> None:
         await send_all(self._socket, data)
+        self._go_on()
 
     async def raw_stream(self) -> RawStream:
         self._reading.cancel()
@@ -263,7 +332,8 @@ async def wait_for_hang_up(sock: socket.socket) -> None:
     """
     with select.epoll(1) as hang_up:
         hang_up.register(sock.fileno(), 0)
-        await trio.lowlevel.wait_readable(hang_up.fileno())
+        if not hang_up.poll(0):  # mostly it has: then what it held is free for the next client
+            await trio.lowlevel.wait_readable(hang_up.fileno())
 
 
 def peer_of(sock: socket.socket) -> Peer:

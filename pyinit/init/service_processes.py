@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import trio
 from msgspec.structs import replace
 
-from pyinit.init.command import Command
+from pyinit.init.command import Command, Environment
 from pyinit.init.config import InitConfig
 from pyinit.init.leaves import Leaves
 from pyinit.init.ports import Launch
@@ -74,7 +74,9 @@ class ServiceProcesses:
         try:
             yield Command(
                 argv=launch.argv,
-                environment=login_environment(user) | config.environment | launch.environment,
+                environment=Environment(
+                    login_environment(user) | config.environment | launch.environment
+                ),
                 workdir=spec.cwd,
                 user=user,
                 stdio=(self._devnull, stdout, stderr),

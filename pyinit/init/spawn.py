@@ -7,13 +7,14 @@ runs.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import trio
+from msgspec import Struct
 
 from pyinit.errors import PyinitError
 from pyinit.init.child import fork_child
@@ -22,6 +23,7 @@ from pyinit.init.leaf import Leaf
 from pyinit.init.leaves import Leaves
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.spawn_thread import always_forks, needs_fork, set_apart, spawn_in_thread
+from pyinit.init.wear import become, take_off
 from pyinit.linux.cgroups import LegacyGroup
 from pyinit.spec.privileges import Privileges
 
@@ -30,8 +32,7 @@ from pyinit.spec.privileges import Privileges
 THREADS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(Struct, frozen=True, eq=False):
     """A command to start as a child that is recorded, and what to call in the thread then."""
 
     command: Command
@@ -39,7 +40,10 @@ class _Job:
     on_start: Callable[[], None] | None
 
 
+# The pid of the command, born in the cgroup of a descriptor; and what takes the thread back
+# to its own place afterwards, whatever came of it.
 _Spawn = Callable[[Command, int | None], int]
+_TakeBack = Callable[[Command], None]
 
 
 class Spawner:
@@ -57,18 +61,19 @@ class Spawner:
     ) -> None:
         self._reaper = reaper
         self._privileges = privileges
+        self._ambient = privileges.ambient_mask()
         self._seccomp = seccomp
         self._leaves = leaves
         unified = leaves is not None and leaves.unified
         self._forks = always_forks(privileges, unified=unified)
         self._usual = [
-            self._start(self._in_limited_thread, limited=True)
+            self._start(self._in_limited_thread, self._take_back, limited=True)
             for _ in range(0 if self._forks else THREADS)
         ]
-        self._rare = [self._start(self._fork, limited=False)]
+        self._rare = [self._start(self._fork, lambda command: None, limited=False)]
 
-    def _start(self, spawn: _Spawn, *, limited: bool) -> _Worker:
-        worker = _Worker(self._reaper, self._leaves, spawn)
+    def _start(self, spawn: _Spawn, take_back: _TakeBack, *, limited: bool) -> _Worker:
+        worker = _Worker(self._reaper, self._leaves, spawn, take_back)
 
         def work() -> None:
             try:
@@ -111,7 +116,13 @@ class Spawner:
             await passed.wait()
 
     def _in_limited_thread(self, command: Command, cgroup: int | None) -> int:
-        return spawn_in_thread(command, self._privileges.ambient_mask(), cgroup)
+        become(command.user, self._ambient)
+        return spawn_in_thread(command, cgroup)
+
+    def _take_back(self, command: Command) -> None:
+        take_off(command.user, self._ambient)
+        if command.workdir != "/":
+            os.chdir("/")
 
     def _fork(self, command: Command, cgroup: int | None) -> int:
         privileges = command.privileges or self._privileges
@@ -124,13 +135,16 @@ class _Worker:
     A queue that several threads wait at wakes more of them than it has work for.
     """
 
-    def __init__(self, reaper: Reaper, leaves: Leaves | None, spawn: _Spawn) -> None:
+    def __init__(
+        self, reaper: Reaper, leaves: Leaves | None, spawn: _Spawn, take_back: _TakeBack
+    ) -> None:
         self._jobs: queue.SimpleQueue[_Job | Callable[[], None]] = queue.SimpleQueue()
         self._done = 0
         self._given = 0
         self._reaper = reaper
         self._leaves = leaves
         self._spawn = spawn
+        self._take_back = take_back
         self._leaf: Leaf | None = None
         self.unfit: Exception | None = None
 
@@ -160,23 +174,39 @@ class _Worker:
             self._done += 1
 
     def _do(self, job: _Job) -> None:
-        child = job.child
         try:
             if self.unfit is not None:
                 raise self.unfit.with_traceback(None)
             leaf = self._enter_leaf(job.command)
-            pid = self._spawn(job.command, leaf.clone_into if leaf else None)
+            try:
+                pid = self._spawn(job.command, leaf.clone_into if leaf else None)
+                # Before all else: the command may have ended, and its end be waited for.
+                self._record(job.child, pid, leaf)
+            finally:
+                self._be_oneself(job.command)
         except PyinitError as error:
-            self._reaper.spawn_failed(child, error)
+            self._reaper.spawn_failed(job.child, error)
         except OSError as error:
-            self._reaper.spawn_failed(child, execution_error(job.command.argv[0], error))
+            self._reaper.spawn_failed(job.child, execution_error(job.command.argv[0], error))
         except Exception as error:  # a bug must fail the one spawn, not end the thread
-            self._reaper.spawn_failed(child, error)
+            self._reaper.spawn_failed(job.child, error)
         else:
-            self._started(job, pid)
+            self._started(job)
 
         if job.command.leaf is not None:
             self._return()
+
+    def _record(self, child: Child, pid: int, leaf: Leaf | None) -> None:
+        child.leaf = leaf
+        if self._leaves is not None and leaf is not None:
+            self._leaves.take(leaf)
+        self._reaper.record(child, pid)
+
+    def _be_oneself(self, command: Command) -> None:
+        try:
+            self._take_back(command)
+        except OSError as error:
+            self.unfit = error  # for what comes next; what was started runs
 
     def _enter_leaf(self, command: Command) -> Leaf | None:
         """Be where the child shall be born: in a leaf of its own, or in the thread's next."""
@@ -199,15 +229,10 @@ class _Worker:
         except OSError:
             self._leaf = None  # the next job makes another one, and fails with the reason
 
-    def _started(self, job: _Job, pid: int) -> None:
-        own = job.command.leaf is None
-        job.child.leaf = leaf = self._leaf if own else job.command.leaf
-        if self._leaves is not None and leaf is not None:
-            self._leaves.take(leaf)
-        self._reaper.record(job.child, pid)
+    def _started(self, job: _Job) -> None:
         if job.on_start is not None:
             job.on_start()
-        if self._leaves is not None and own and leaf is not None:
+        if self._leaves is not None and job.command.leaf is None:
             self._leave(self._leaves)
 
     def _leave(self, leaves: Leaves) -> None:

@@ -21,7 +21,7 @@ import os
 import signal
 
 from pyinit.init.command import Command, enter_folder, find_program
-from pyinit.init.wear import become, become_init, limit_thread
+from pyinit.init.wear import limit_thread
 from pyinit.linux.namespaces import CLONE_FS, unshare
 from pyinit.linux.spawn import KNOWS_CGROUPS, posix_spawn
 from pyinit.spec.privileges import SECCOMP_DEFAULT, Privileges
@@ -35,6 +35,7 @@ def set_apart(privileges: Privileges, seccomp: bytes | None, *, limited: bool) -
     # Signals are the main thread's: it sleeps in epoll, and they should end that.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     unshare(CLONE_FS)
+    os.chdir("/")
     if limited:
         limit_thread(privileges, seccomp)
 
@@ -55,23 +56,20 @@ def needs_fork(command: Command) -> bool:
     return bool(command.terminal or command.privileges is not None or command.descriptors)
 
 
-def spawn_in_thread(command: Command, ambient: int = 0, cgroup: int | None = None) -> int:
-    """Put the calling thread in the command's place, spawn, and take it back.
+def spawn_in_thread(command: Command, cgroup: int | None = None) -> int:
+    """Go to the command's folder, from / where the thread is, and spawn it.
 
-    `ambient` are the capabilities that a user other than root gets.
+    The thread is a limited one that wears the command's user. Raises CommandNotFound,
+    CommandNotExecutable, UsageError, OSError.
     """
-    become(command.user, ambient)
-    try:
+    if command.workdir != "/":
         enter_folder(command.workdir)
-        os.umask(command.umask)
-        path = find_program(command.argv[0], command.environment.get("PATH", ""))
-        return posix_spawn(
-            os.fsencode(path),
-            [os.fsencode(word) for word in command.argv],
-            command.encoded_environment(),
-            command.stdio,
-            cgroup,
-        )
-    finally:
-        become_init()
-        os.chdir("/")
+    os.umask(command.umask)
+    path = find_program(command.argv[0], command.environment.get("PATH", ""))
+    return posix_spawn(
+        os.fsencode(path),
+        [os.fsencode(word) for word in command.argv],
+        command.environment.encoded(),
+        command.stdio,
+        cgroup,
+    )

@@ -7,6 +7,7 @@ suspended, can't close what lies above standard error, and knows nothing of cgro
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 from collections.abc import Sequence
 
@@ -22,6 +23,8 @@ POSIX_SPAWN_SETCGROUP = 0x100
 _Attributes = ctypes.c_byte * 512
 _FileActions = ctypes.c_byte * 256
 _SignalSet = ctypes.c_byte * 128
+
+StringArray = ctypes.Array[ctypes.c_char_p]
 
 libc.posix_spawn.argtypes = [
     ctypes.POINTER(ctypes.c_int),
@@ -71,40 +74,52 @@ def _in_cgroup(cgroup: int) -> ctypes.Array[ctypes.c_byte]:
     return attributes
 
 
-def _array(words: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+class _FileActionList:
+    """What makes `stdio` the child's 0, 1 and 2, and closes the rest."""
+
+    def __init__(self, stdio: tuple[int, int, int]) -> None:
+        self._actions = _FileActions()
+        self.reference = ctypes.byref(self._actions)
+        libc.posix_spawn_file_actions_init(self.reference)
+        for target, source in enumerate(stdio):
+            libc.posix_spawn_file_actions_adddup2(self.reference, source, target)
+        if _closefrom is not None:
+            _closefrom(self.reference, 3)
+
+    def __del__(self) -> None:
+        libc.posix_spawn_file_actions_destroy(self.reference)
+
+
+# They name numbers, and of those the lowest that are free come again and again.
+_file_actions = functools.lru_cache(maxsize=64)(_FileActionList)
+
+
+def string_array(words: Sequence[bytes]) -> StringArray:
+    """The words as execve(2) takes them. It can be used any number of times."""
     return (ctypes.c_char_p * (len(words) + 1))(*words, None)
 
 
 def posix_spawn(
     path: bytes,
     argv: Sequence[bytes],
-    environment: Sequence[bytes],
-    stdio: Sequence[int],
+    environment: StringArray,
+    stdio: tuple[int, int, int],
     cgroup: int | None = None,
 ) -> int:
     """Start the program in a session of its own and return its pid.
 
-    `stdio` are the descriptors that become 0, 1 and 2; each must be above 2. `cgroup` is the
-    descriptor of a cgroup v2, where KNOWS_CGROUPS. Otherwise the child takes the calling
-    thread's cgroup, and in any case its real ids, capabilities, root, working folder and
-    umask. It has no other descriptor than the three.
+    `environment` is a `string_array`. `stdio` are the descriptors that become 0, 1 and 2;
+    each must be above 2. `cgroup` is the descriptor of a cgroup v2, where KNOWS_CGROUPS.
+    Otherwise the child takes the calling thread's cgroup, and in any case its real ids,
+    capabilities, root, working folder and umask. It has no other descriptor than the three.
     Raises OSError with the path, also where execve(2) failed.
     """
     attributes = _ATTRIBUTES if cgroup is None else _in_cgroup(cgroup)
-    actions = _FileActions()
-    reference = ctypes.byref(actions)
-    libc.posix_spawn_file_actions_init(reference)
-    try:
-        for target, source in enumerate(stdio):
-            libc.posix_spawn_file_actions_adddup2(reference, source, target)
-        if _closefrom is not None:
-            _closefrom(reference, 3)
-        pid = ctypes.c_int()
-        error = libc.posix_spawn(
-            ctypes.byref(pid), path, reference, attributes, _array(argv), _array(environment)
-        )
-    finally:
-        libc.posix_spawn_file_actions_destroy(reference)
+    actions = _file_actions(stdio)
+    pid = ctypes.c_int()
+    error = libc.posix_spawn(
+        ctypes.byref(pid), path, actions.reference, attributes, string_array(argv), environment
+    )
     if error:
         raise OSError(error, os.strerror(error), os.fsdecode(path))
     return pid.value

@@ -113,6 +113,11 @@ class _Connection:
         self.ended = False
         """The peer has said that it sends no more."""
 
+    @property
+    def waiting(self) -> int:
+        """Bytes received whose turn has not come."""
+        return self._framer.waiting
+
     def take_fds(self) -> list[int]:
         """The descriptors received and not handed out; the caller's to close."""
         stray, self._stray = self._stray, []

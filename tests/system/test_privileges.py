@@ -94,7 +94,7 @@ def by_thread(privileges: Privileges, user: User) -> Status:
         try:
             child = spawned()
         finally:
-            wear.become_init()
+            wear.take_off(user, privileges.ambient_mask())
         after = own_status()
         for key in ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapAmb"):
             assert after[key] == before[key], key
@@ -323,7 +323,7 @@ def wear_until_told(tell: int, wait: int) -> None:
         wear.become(ADA)
         os.write(tell, str(threading.get_native_id()).encode())
         os.read(wait, 1)
-        wear.become_init()
+        wear.take_off(ADA)
         return own_status()
 
     outcome = in_limited_thread(Privileges(), work)

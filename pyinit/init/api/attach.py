@@ -44,6 +44,7 @@ class AttachMethods:
             raise InvalidArgument(
                 "id", f"exec {exec_.id} keeps no output: it is attached, or was collected"
             )
+        await output.let_go()
         with output.attachment():
             if exec_.command.terminal:
                 await _attach_terminal(request, exec_, output, call.size)

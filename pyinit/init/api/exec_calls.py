@@ -15,7 +15,7 @@ from pyinit.init.command import Command
 from pyinit.init.container import Container
 from pyinit.init.execs import Exec
 from pyinit.init.faults import InvalidArgument
-from pyinit.init.users import User, login_environment
+from pyinit.init.users import User
 from pyinit.spec.container import check_environment
 from pyinit.spec.privileges import (
     UNLIMITED,
@@ -175,10 +175,9 @@ def command_of(
 ) -> Command:
     """The command as the spawner wants it. Raises UsageError, InvalidArgument."""
     user = user_of(container, call)
-    environment = login_environment(user, terminal) | container.config.environment
-    for key, value in (call.environment or {}).items():
+    more = call.environment or {}
+    for key, value in more.items():
         check_environment(key, value)
-        environment[key] = value
     for word in call.argv:
         if "\0" in word:
             raise InvalidArgument("argv", "a word with a NUL byte in it")
@@ -187,7 +186,7 @@ def command_of(
         raise InvalidArgument("workdir", f"{workdir!r} does not start with '/'")
     return Command(
         argv=tuple(call.argv),
-        environment=environment,
+        environment=container.environment(user, terminal, more),
         workdir=workdir,
         user=user,
         stdio=stdio,

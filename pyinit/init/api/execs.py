@@ -45,13 +45,20 @@ class ExecMethods:
 
     def methods(self) -> dict[str, Method]:
         return {
-            "Exec": Method(ExecCall, self.exec),
+            "Exec": Method(ExecCall, self.exec, self.exec_at_once),
             "DetachExec": Method(DetachExecCall, self.detach),
             "Run": Method(RunCall, self.run),
             "ListExecs": Method(Nothing, self.list_execs),
             "SignalExec": Method(SignalExecCall, self.signal_exec),
             "WaitExec": Method(WaitExecCall, self.wait_exec),
         }
+
+    def exec_at_once(self, request: Request, call: ExecCall) -> bool:
+        """What most execs are: nothing is told before the end, so nobody has to wait."""
+        if request.more or call.detach:
+            return False
+        self._answer_at_the_end(request, self._begin_wanted(request, call))
+        return True
 
     async def exec(self, request: Request, call: ExecCall) -> None:
         exec_ = self._begin_wanted(request, call)
@@ -61,9 +68,20 @@ class ExecMethods:
             await request.reply(ExecReply("started", exec_.id, exec_.child.pid))
             return
         with ending_with_connection(self._container, exec_):
-            if request.more:
-                await self._tell_started(request, exec_)
-            await self._tell_exited(request, exec_)
+            await self._tell_started(request, exec_)
+        self._answer_at_the_end(request, exec_)
+
+    def _answer_at_the_end(self, request: Request, exec_: Exec) -> None:
+        """The answer goes out from within the reaping, some turns of the loop sooner."""
+
+        def tell() -> None:
+            if exec_.child.failure is not None:
+                request.refuse(exec_.child.failure)
+            else:
+                request.answer(exited_reply(exec_))
+
+        request.answer_later(lambda: abandon(self._container, exec_))
+        exec_.tell_first(tell)
 
     def _begin_wanted(self, request: Request, call: ExecCall) -> Exec:
         require_room(self._container, call.id)
@@ -121,23 +139,6 @@ class ExecMethods:
         fds = () if exec_.master is None else (exec_.master,)
         started = ExecReply("started", exec_.id, exec_.child.pid, 0 if fds else None)
         await request.reply(started, continues=True, fds=fds)
-
-    async def _tell_exited(self, request: Request, exec_: Exec) -> None:
-        """The answer goes out from within the reaping, two turns of the loop sooner."""
-        left: list[bytes] = []
-
-        def tell() -> None:
-            left.append(request.reply_at_once(exited_reply(exec_)))
-
-        exec_.tell_first(tell)
-        try:
-            await exec_.wait()
-        finally:
-            exec_.tell_first(None)
-        if not left:
-            await request.reply(exited_reply(exec_))
-        elif left[0]:
-            await request.send_rest(left[0])
 
     async def detach(self, request: Request, call: DetachExecCall) -> None:
         exec_ = find(self._container, call.id)
@@ -250,9 +251,14 @@ def ending_with_connection(container: Container, exec_: Exec) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not exec_.detached:
-            container.execs.end(exec_)
+        abandon(container, exec_)
         raise
+
+
+def abandon(container: Container, exec_: Exec) -> None:
+    """Whoever asked for the exec is gone."""
+    if not exec_.detached:
+        container.execs.end(exec_)
 
 
 def find(container: Container, identity: str) -> Exec:

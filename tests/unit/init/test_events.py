@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from pyinit.init.api.events import event_of
-from pyinit.init.command import Command
+from pyinit.init.command import Command, Environment
 from pyinit.init.events import Events, ended, shortened
 from pyinit.init.execs import Exec
 from pyinit.init.users import User
@@ -22,7 +22,9 @@ def told(events: Events) -> list[tuple[str, str]]:
 
 def an_exec(identity: str = "e1") -> Exec:
     user = User(uid=7, gid=7, name="", home="/", shell="/bin/sh", groups=())
-    command = Command(argv=("true",), environment={}, workdir="/", user=user, stdio=(0, 0, 0))
+    command = Command(
+        argv=("true",), environment=Environment(), workdir="/", user=user, stdio=(0, 0, 0)
+    )
     exec_ = Exec(identity, command, (), 0, 1.0)
     exec_.child.pid = 42
     return exec_
