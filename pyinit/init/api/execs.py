@@ -159,9 +159,9 @@ class ExecMethods:
                     nursery.start_soon(capture.write, (call.input or "").encode())
                     nursery.start_soon(capture.read)
                     status = await exec_.wait()
-                    await capture.drained()
+                    held = not await capture.drained()
                     nursery.cancel_scope.cancel()
-                await request.reply(run_reply(status, capture, exec_.timed_out))
+                await request.reply(run_reply(status, capture, exec_.timed_out, held))
 
     async def list_execs(self, request: Request, _call: Nothing) -> None:
         await request.reply(ListExecsReply([info_of(each) for each in self._container.execs.all()]))
