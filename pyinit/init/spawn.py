@@ -23,6 +23,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -128,11 +129,14 @@ class Spawner:
         return bool(command.descriptors)
 
     async def settled(self) -> None:
-        """Return once each thread has left the cgroup of the last command it started."""
+        """Return once each thread has left the cgroup of the last command it started.
+
+        One that can't, for want of descriptors, keeps that command from being frozen.
+        """
         token = trio.lowlevel.current_trio_token()
         for worker in (*self._usual, *self._rare):
             passed = trio.Event()
-            worker.give(partial(token.run_sync_soon, passed.set))
+            worker.give(partial(worker.pass_by, partial(token.run_sync_soon, passed.set)))
             await passed.wait()
 
     def _in_limited_thread(self, command: Command, cgroup: int | None) -> int:
@@ -157,6 +161,8 @@ class _Worker:
         self._leaves = leaves
         self._spawn = spawn
         self._leaf: Leaf | None = None
+        # Of a command that it could not leave alone: on v1 the thread is in there.
+        self._shared: Leaf | None = None
         self.unfit: Exception | None = None
 
     def prepare(self) -> None:
@@ -209,9 +215,9 @@ class _Worker:
             for group in (*command.places, command.leaf.group):
                 if isinstance(group, LegacyGroup):
                     group.attach_thread()
+            self._leave_alone()
             return command.leaf
-        if self._leaves is not None and self._leaf is None:
-            self._leaf = self._leaves.prepare()
+        self.move_on()
         return self._leaf
 
     def _return(self) -> None:
@@ -223,25 +229,42 @@ class _Worker:
                 self._leaf.group.attach_thread()
         except OSError:
             self._leaf = None  # the next job makes another one, and fails with the reason
+        else:
+            self._leave_alone()
 
     def _started(self, job: _Job, pid: int) -> None:
         own = job.command.leaf is None
-        job.child.leaf = leaf = self._leaf if own else job.command.leaf
-        if self._leaves is not None and leaf is not None:
-            self._leaves.take(leaf)
+        job.child.leaf = self._shared = self._leaf if own else job.command.leaf
         self._reaper.record(job.child, pid)
         if job.on_start is not None:
             job.on_start()
-        if self._leaves is not None and own and leaf is not None:
-            self._leave(self._leaves)
+        if own:
+            self._leaf = None
+            with suppress(OSError):  # the next job tries again, and fails with the reason
+                self.move_on()
 
-    def _leave(self, leaves: Leaves) -> None:
-        """Leave the command alone in its leaf, in a fresh one for the next."""
-        self._leaf = None
-        try:
-            self._leaf = leaves.prepare()
-        except OSError:
-            return  # the next job tries again, and fails with the reason
+    def move_on(self) -> None:
+        """Be in a fresh leaf, and leave the last command alone in its own. Raises OSError.
+
+        Only then may that be frozen: a thread that is frozen holds up all of PID 1.
+        """
+        if self._leaves is None:
+            return
+        if self._leaf is None:
+            self._leaf = self._leaves.prepare()
+        self._leave_alone()
+
+    def pass_by(self, tell: Callable[[], None]) -> None:
+        """As a job: leave the last command alone if that failed before, and tell."""
+        with suppress(OSError):
+            self.move_on()
+        tell()
+
+    def _leave_alone(self) -> None:
+        """The thread is no longer where the last command is: that can be frozen now."""
+        if self._leaves is not None and self._shared is not None:
+            self._leaves.take(self._shared)
+            self._shared = None
 
 
 def always_forks(privileges: Privileges) -> bool:

@@ -216,7 +216,7 @@ class Given:
 
 def require_room(container: Container, identity: str | None = None) -> None:
     """Raise what keeps the container from starting an exec under that id."""
-    container.require_thawed()
+    container.require_running()
     if len(container.execs) >= MOST:
         raise TooMany(f"{MOST} execs run already")
     if identity is not None and container.execs.is_taken(identity):
