@@ -27,6 +27,7 @@ systemd-container # the same
 lxc               # the same
 openssh-client    # exec over ssh's own stream
 openssh-server    # the other end of it, on loopback
+perl              # a client in another language than Python, with perl's core modules
 socat             # carries the socket through ssh; bench
 uidmap            # newuidmap and newgidmap, for rootless containers with a range of ids
 libseccomp2       # what pyseccomp loads

@@ -14,6 +14,7 @@ from pyinit_ctl.exec_fast import (
     await_exit,
     check_event,
     status_of,
+    tell_held,
     with_descriptors,
 )
 from pyinit_ctl.exec_terminal import join, terminal_parameters
@@ -59,6 +60,8 @@ def _with_streams(link: Link, exec_id: str) -> int:
     close_all(attached.fds)
     stdio.handed_over()
     exited = await_exit(link, stdio)
+    if exited.parameters.get("held") is True:
+        tell_held()
     _tell_dropped(exited)
     return status_of(exited)
 

@@ -131,9 +131,14 @@ def await_exit(link: Link, stdio: Stdio) -> Reply:
     exited = check_event(reply, "exited")
     close_all(exited.fds)
     if not complete:
-        say("the command has ended, but a process it left behind holds its output: not waiting")
+        tell_held()
     check_outputs(stdio)
     return exited
+
+
+def tell_held() -> None:
+    """Say why there may be output that does not come."""
+    say("the command has ended, but a process it left behind holds its output: not waiting")
 
 
 def status_of(exited: Reply) -> int:

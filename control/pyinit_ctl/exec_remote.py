@@ -10,6 +10,7 @@ from pyinit.errors import ConnectionLost, ProtocolError, PyinitError, UsageError
 from pyinit.varlink import lean_json, stream
 from pyinit.varlink.stream import ClientStream
 from pyinit_ctl import remote
+from pyinit_ctl.exec_fast import tell_held
 from pyinit_ctl.exec_options import ExecOptions
 from pyinit_ctl.exec_terminal import die_of, leave_line, terminal_parameters
 from pyinit_ctl.failures import failure
@@ -56,7 +57,10 @@ def _with_streams(conversation: Conversation) -> int:
     for number in FORWARDED:
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, conversation.signal)
-    return conversation.run()
+    status = conversation.run()
+    if conversation.outputs:
+        tell_held()
+    return status
 
 
 def _with_terminal(conversation: Conversation, interactive: bool) -> int:
@@ -103,6 +107,8 @@ class Conversation:
         self._frames = self._stream.feed(rest)
         self._outgoing = bytearray()
         self._incoming: dict[int, bytes] = {}
+        # Those whose end has not come.
+        self.outputs = {stream.STDOUT, stream.STDERR}
         self._reads = interactive
         self._detach = detach
         connected.setblocking(False)
@@ -140,6 +146,8 @@ class Conversation:
         if kind in (stream.STDOUT, stream.STDERR):
             if payload:
                 self._incoming[kind] = payload
+            else:
+                self.outputs.discard(kind)
         elif kind == stream.EXIT:
             return _status(payload)
         elif kind == stream.ERROR:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
+import termios
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 import trio
 
-# After the command's end its pipes may be held open by what it left behind. What is in
-# them by then is still read; after so long without a byte (seconds) nothing is waited for.
+# After the command's end its pipes may be held open by what it left behind. What is in them
+# by then is still read; for more, and for their ends, the wait is so long in all (seconds).
 QUIET = 0.1
 CHUNK = 65536
 
@@ -24,12 +27,13 @@ class Capture:
         self.stderr = bytearray()
         self.truncated = False
         self._progress = trio.Event()
-        self._open_outputs = 2
         with ExitStack() as undo:
             stdin, self._stdin = _pipe(undo)
             self._stdout, stdout = _pipe(undo)
             self._stderr, stderr = _pipe(undo)
             undo.pop_all()
+        # Of each output that has not ended, how much was read.
+        self._read = {self._stdout: 0, self._stderr: 0}
         self.child_side = (stdin, stdout, stderr)
         self._ours = {self._stdin, self._stdout, self._stderr}
         self._theirs = set(self.child_side)
@@ -71,10 +75,10 @@ class Capture:
     async def read(self) -> None:
         """Read both outputs to their ends."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read_one, self._stdout, self.stdout)
-            nursery.start_soon(self._read_one, self._stderr, self.stderr)
+            nursery.start_soon(self._read_output, self._stdout, self.stdout)
+            nursery.start_soon(self._read_output, self._stderr, self.stderr)
 
-    async def _read_one(self, descriptor: int, kept: bytearray) -> None:
+    async def _read_output(self, descriptor: int, kept: bytearray) -> None:
         while True:
             try:
                 data = os.read(descriptor, CHUNK)
@@ -83,21 +87,39 @@ class Capture:
                 continue
             if not data:
                 break
+            self._read[descriptor] += len(data)
             room = self._limit - len(kept)
             self.truncated = self.truncated or len(data) > room
             kept += data[:room]
             self._progress.set()
-        self._open_outputs -= 1
+            # Others have their turn, however much there is to read.
+            await trio.lowlevel.checkpoint()
+        del self._read[descriptor]
         self._progress.set()
 
-    async def drained(self) -> None:
-        """Return once both outputs have ended, or nothing came for a while."""
-        while self._open_outputs:
-            self._progress = trio.Event()
-            with trio.move_on_after(QUIET) as scope:
-                await self._progress.wait()
-            if scope.cancelled_caught:
-                return
+    async def drained(self) -> bool:
+        """Once the command has ended: wait for the rest. Whether both outputs came to an end.
+
+        What is in the pipes is read, however long that takes; what a process that was left
+        behind goes on writing is not waited for.
+        """
+        due = {each: read + _unread(each) for each, read in self._read.items()}
+        with trio.move_on_after(QUIET):
+            while self._read:
+                await self._next()
+        while any(read < due[each] for each, read in self._read.items()):
+            await self._next()
+        return not self._read
+
+    async def _next(self) -> None:
+        self._progress = trio.Event()
+        await self._progress.wait()
+
+
+def _unread(descriptor: int) -> int:
+    """How many bytes are in a pipe."""
+    (size,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
+    return int(size)
 
 
 def _pipe(undo: ExitStack) -> tuple[int, int]:

@@ -36,19 +36,15 @@ def fork_child(
     Raises what the child could not do: PyinitError, or OSError of the step that failed.
     """
     result, told = os.pipe2(os.O_CLOEXEC)
-    try:
-        pid = os.fork() if cgroup is None else fork_into(cgroup)
-        if pid == 0:
-            _become_command(command, privileges, seccomp, told)
-        forked(pid)
-    finally:
-        os.close(told)
-    try:
-        with open(result, "rb") as file:
-            answer = file.read()
-    except BaseException:
-        os.close(result)
-        raise
+    with open(result, "rb") as file:
+        try:
+            pid = os.fork() if cgroup is None else fork_into(cgroup)
+            if pid == 0:
+                _become_command(command, privileges, seccomp, told)
+            forked(pid)
+        finally:
+            os.close(told)
+        answer = file.read()
     if answer:
         _raise_from(answer)
     return pid

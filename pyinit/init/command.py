@@ -8,7 +8,7 @@ import stat
 
 from msgspec import Struct
 
-from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
+from pyinit.errors import CommandNotExecutable, CommandNotFound, SystemFault, UsageError
 from pyinit.init.leaf import Leaf
 from pyinit.init.users import User
 from pyinit.linux.cgroups import LegacyGroup
@@ -115,11 +115,21 @@ _NOT_EXECUTABLE = {
 }
 
 
+# What EAGAIN and the like mean where a process is to be made (fork(2)).
+_LACKING = {
+    errno.EAGAIN: "no more processes: --pids-limit, the user's nproc, or the machine's own limit",
+    errno.ENOMEM: "no more memory",
+    errno.EMFILE: "PID 1 has no more descriptors",
+    errno.ENFILE: "the machine has no more open files",
+}
+
+
 def execution_error(name: str, error: OSError) -> Exception:
-    """The error to show for a failed execve(2): 127, 126, or what the kernel lacked."""
+    """The error to show for a failed spawn: 127, 126, or what the kernel lacked."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return CommandNotFound(name, "the program or its interpreter does not exist")
     reason = _NOT_EXECUTABLE.get(error.errno or 0)
     if reason is not None:
-        return CommandNotExecutable(name, f"{reason}")
-    return error
+        return CommandNotExecutable(name, reason)
+    number = error.errno or 0
+    return SystemFault(f"start {name}", OSError(number, _LACKING.get(number, error.strerror)))

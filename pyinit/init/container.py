@@ -69,6 +69,7 @@ class Container:
     supervisor: Supervisor | None = None
     services_over: trio.Event = field(default_factory=trio.Event)
     end_requested: trio.Event = field(default_factory=trio.Event)
+    freezing: trio.Lock = field(default_factory=trio.Lock)
     hurry: trio.Event = field(default_factory=trio.Event)
     over: trio.Event = field(default_factory=trio.Event)
     _environments: dict[User, Environment] = field(default_factory=dict)
@@ -125,27 +126,36 @@ class Container:
         return self.deadline
 
     async def freeze(self) -> None:
-        """Stop everything but PID 1, until `thaw`. Raises Unsupported without a cgroup."""
+        """Stop everything that runs now but PID 1, until `thaw`. A command that is started while
+        it is paused runs: another freeze stops it as well.
+
+        Raises Unsupported without a cgroup, NotFrozen with everything going on again.
+        """
         leaves = self._leaves()
-        self.require_running()
-        if self.state == "paused":
-            return
-        self.state = "paused"
-        try:
-            await self.spawner.settled()
-            await leaves.freeze()
-        except BaseException:
-            self.state = "running"
-            raise
+        async with self.freezing:
+            self.require_running()
+            before, self.state = self.state, "paused"
+            try:
+                await self.spawner.settled()
+            except BaseException:
+                self.state = before
+                raise
+            try:
+                await leaves.freeze()
+            except BaseException:
+                self.state = "running"
+                raise
 
     async def thaw(self) -> None:
         """Let everything go on. Raises Unsupported without a cgroup."""
-        self._leaves().thaw()
-        if self.state == "paused":
-            self.state = "running"
+        leaves = self._leaves()
+        async with self.freezing:
+            leaves.thaw()
+            if self.state == "paused":
+                self.state = "running"
 
     def require_thawed(self) -> None:
-        """Raise ShuttingDown, or Unsupported while a command that is started would not run."""
+        """Raise ShuttingDown, or Unsupported: services depend on others, which are frozen."""
         self.require_running()
         if self.state == "paused":
             raise Unsupported("the container is paused: unpause it first")

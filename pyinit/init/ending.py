@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import trio
 
+from pyinit.init.faults import unless_exhausted
 from pyinit.init.processes import ProcessTable
 from pyinit.init.reaper import Reaper
 
@@ -34,7 +35,8 @@ async def end_everything(
     with trio.move_on_at(deadline) as scope:
         await first_of(reaper.wait_alone, hurry.wait)
     if scope.cancelled_caught:
-        log.warning("grace is over", left=len(table.pids()) - 1)
+        with unless_exhausted():
+            log.warning("grace is over", left=len(table.pids()) - 1)
     if scope.cancelled_caught or hurry.is_set():
         tell("kill")
     while True:

@@ -20,6 +20,7 @@ import trio
 
 from pyinit.errors import CommandError, PyinitError
 from pyinit.init.command import Command
+from pyinit.init.faults import unless_exhausted
 from pyinit.init.leaves import Leaves
 from pyinit.init.outputs import Budget, KeptOutput
 from pyinit.init.processes import ProcessTable
@@ -300,9 +301,10 @@ class ExecTable:
             return
         tree = Tree(exec_.child, self._table)
         for number in steps:
-            tree.signal(number)
-            # A stopped process acts on a signal only once it goes on.
-            tree.signal(signal.SIGCONT)
+            with unless_exhausted():  # then the next step does it, and KILL comes again and again
+                tree.signal(number)
+                # A stopped process acts on a signal only once it goes on.
+                tree.signal(signal.SIGCONT)
             if await _gone_within(tree, exec_.grace):
                 break
         else:
@@ -316,11 +318,13 @@ class ExecTable:
         deadline = trio.current_time() + PATIENCE
         while True:
             # Again and again, for one that forked meanwhile.
-            tree.kill()
+            with unless_exhausted():
+                tree.kill()
             if await _gone_within(tree, LOOK_LAST):
                 return
             if trio.current_time() > deadline:
-                audit.warning("processes outlive KILL", exec=exec_.id, pids=sorted(tree.pids()))
+                with unless_exhausted():
+                    audit.warning("processes outlive KILL", exec=exec_.id, pids=sorted(tree.pids()))
                 deadline = float("inf")
 
     def signal(self, exec_: Exec, number: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pyinit.errors import (
     CommandNotExecutable,
@@ -20,6 +22,25 @@ INTERFACE = "io.pyinit.Control"
 _EXHAUSTED = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOBUFS}
 )
+
+
+# So long PID 1 waits before it tries anew what nobody can be told of (seconds).
+RETRY_S = 0.2
+
+
+def is_exhaustion(error: OSError) -> bool:
+    """Whether something has run out that may be there again in a moment: descriptors, memory."""
+    return error.errno in _EXHAUSTED
+
+
+@contextmanager
+def unless_exhausted() -> Iterator[None]:
+    """What is in it is left out where descriptors or memory have run out."""
+    try:
+        yield
+    except OSError as error:
+        if not is_exhaustion(error):
+            raise
 
 
 class InvalidArgument(UsageError):
@@ -91,9 +112,9 @@ def _classify(error: Exception) -> tuple[str, dict[str, object]]:
 def _classify_fault(error: Exception) -> tuple[str, dict[str, object]]:
     match error:
         case SystemFault():
-            return _system(error.doing, error.errno, str(error))
+            return _system(error.doing, error.errno, str(error).removeprefix(f"{error.doing}: "))
         case OSError():
-            return _system(str(error.filename or ""), error.errno or 0, error.strerror or "")
+            return _system(str(error.filename or "PID 1"), error.errno or 0, error.strerror or "")
     return _system("answer the call", 0, f"a fault of init: {type(error).__name__}: {error}")
 
 

@@ -16,9 +16,11 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
+import structlog
 import trio
 
 from pyinit.errors import PyinitError, Unsupported
+from pyinit.init.faults import RETRY_S, is_exhaustion
 from pyinit.init.leaf import Leaf
 from pyinit.linux.cgroups import Group, LegacyGroup, PayloadGroups, UnifiedGroup, Watch, has_file
 
@@ -29,6 +31,8 @@ FREEZE_LIMIT_S = 10.0
 # go of the last process, and many orphans in a row cost one look.
 SETTLE_S = 0.05
 _V1_FILE = "freezer.state"
+
+log = structlog.get_logger("init")
 
 
 class NotFrozen(PyinitError):
@@ -63,7 +67,12 @@ class Leaves:
         """
         leaf = self.make(f"exec-{next(self._numbers)}")
         if isinstance(leaf.group, LegacyGroup):
-            leaf.group.attach_thread()
+            try:
+                leaf.group.attach_thread()
+            except OSError:
+                leaf.group.close()
+                self._parent.remove_child(leaf.name)
+                raise
         return leaf
 
     def make(self, name: str) -> Leaf:
@@ -71,8 +80,10 @@ class Leaves:
         return Leaf(name, self._parent.make_child(name))
 
     def take(self, leaf: Leaf) -> None:
-        """The leaf has a command in it: from now on it is frozen with the rest."""
+        """The leaf has a command in it, and no thread of ours: it is frozen with the rest."""
         self._taken.add(leaf)
+        if leaf.is_closed:  # the command has ended already, and its leaf was removed
+            self._taken.discard(leaf)
 
     def names(self) -> list[str]:
         """Of those that are taken."""
@@ -92,10 +103,28 @@ class Leaves:
 
     async def _look(self) -> None:
         await trio.sleep(SETTLE_S)
+        while self._is_to_be_tried_again():
+            await trio.sleep(RETRY_S)
         self._will_look = False
+
+    def _is_to_be_tried_again(self) -> bool:
+        """Look at each once. Whether one may go in a moment: our own thread is about to leave it,
+        or there was no descriptor to look with.
+        """
+        again = False
         for leaf in list(self._lingering):
-            if leaf.is_empty() and self._removed(leaf, self._parent.remove_tree):
+            try:
+                if not leaf.is_empty():
+                    continue
+                removed = self._removed(leaf, self._parent.remove_tree)
+            except OSError as error:
+                removed = not is_exhaustion(error)
+                if removed:
+                    log.warning("a cgroup was taken away", name=leaf.name, error=error.strerror)
+            if removed:
                 self._lingering.discard(leaf)
+            again = again or not removed
+        return again
 
     def _removed(self, leaf: Leaf, remove: Callable[[str], None]) -> bool:
         if not leaf.is_closed:
@@ -119,10 +148,10 @@ class Leaves:
         self._lingering.discard(leaf)
 
     async def freeze(self, limit: float = FREEZE_LIMIT_S) -> None:
-        """Stop everything that runs now.
+        """Stop everything that runs now; what is frozen already stays that.
 
-        To be called when no thread is in the leaf of a command that it started. Raises
-        Unsupported where no group can be frozen, NotFrozen with everything thawed again.
+        A command whose thread has not left its leaf yet is not frozen. Raises Unsupported
+        where no group can be frozen, NotFrozen with everything thawed again.
         """
         parent = self._parent
         if not isinstance(parent, UnifiedGroup) and not has_file(parent.descriptor, _V1_FILE):
@@ -144,7 +173,8 @@ class Leaves:
     def thaw(self) -> None:
         """Let everything go on."""
         for leaf in list(self._taken):
-            leaf.group.thaw()
+            if not leaf.is_closed:
+                leaf.group.thaw()
 
 
 def _stopped(leaf: Leaf) -> bool:
@@ -159,6 +189,18 @@ def _emptied(leaf: Leaf) -> bool:
 
 
 async def _until(group: Group, reached: Callable[[], bool]) -> None:
+    while True:
+        try:
+            await _until_reached(group, reached)
+        except OSError as error:
+            if not is_exhaustion(error):
+                raise
+            await trio.sleep(RETRY_S)
+        else:
+            return
+
+
+async def _until_reached(group: Group, reached: Callable[[], bool]) -> None:
     if reached():
         return
     async with _changes(group) as changed:

@@ -152,6 +152,8 @@ class KeptOutput:
                 while data := await read_some(descriptor):
                     self.ring.append(stream, data)
                     self._changed()
+                    # Others have their turn, however much there is to read.
+                    await trio.lowlevel.checkpoint()
         finally:
             del self._draining[descriptor]
             os.close(descriptor)

@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -108,11 +109,14 @@ class Spawner:
         return child
 
     async def settled(self) -> None:
-        """Return once each thread has left the cgroup of the last command it started."""
+        """Return once each thread has left the cgroup of the last command it started.
+
+        One that can't, for want of descriptors, keeps that command from being frozen.
+        """
         token = trio.lowlevel.current_trio_token()
         for worker in (*self._usual, *self._rare):
             passed = trio.Event()
-            worker.give(partial(token.run_sync_soon, passed.set))
+            worker.give(partial(worker.pass_by, partial(token.run_sync_soon, passed.set)))
             await passed.wait()
 
     def _in_limited_thread(self, command: Command, cgroup: int | None) -> int:
@@ -146,6 +150,8 @@ class _Worker:
         self._spawn = spawn
         self._take_back = take_back
         self._leaf: Leaf | None = None
+        # Of a command that it could not leave alone: on v1 the thread is in there.
+        self._shared: Leaf | None = None
         self.unfit: Exception | None = None
 
     def prepare(self) -> None:
@@ -197,9 +203,7 @@ class _Worker:
             self._return()
 
     def _record(self, child: Child, pid: int, leaf: Leaf | None) -> None:
-        child.leaf = leaf
-        if self._leaves is not None and leaf is not None:
-            self._leaves.take(leaf)
+        child.leaf = self._shared = leaf
         self._reaper.record(child, pid)
 
     def _be_oneself(self, command: Command) -> None:
@@ -214,9 +218,9 @@ class _Worker:
             for group in (*command.places, command.leaf.group):
                 if isinstance(group, LegacyGroup):
                     group.attach_thread()
+            self._leave_alone()
             return command.leaf
-        if self._leaves is not None and self._leaf is None:
-            self._leaf = self._leaves.prepare()
+        self.move_on()
         return self._leaf
 
     def _return(self) -> None:
@@ -228,17 +232,36 @@ class _Worker:
                 self._leaf.group.attach_thread()
         except OSError:
             self._leaf = None  # the next job makes another one, and fails with the reason
+        else:
+            self._leave_alone()
 
     def _started(self, job: _Job) -> None:
         if job.on_start is not None:
             job.on_start()
-        if self._leaves is not None and job.command.leaf is None:
-            self._leave(self._leaves)
+        if job.command.leaf is None:
+            self._leaf = None
+            with suppress(OSError):  # the next job tries again, and fails with the reason
+                self.move_on()
 
-    def _leave(self, leaves: Leaves) -> None:
-        """Leave the command alone in its leaf, in a fresh one for the next."""
-        self._leaf = None
-        try:
-            self._leaf = leaves.prepare()
-        except OSError:
-            return  # the next job tries again, and fails with the reason
+    def move_on(self) -> None:
+        """Be in a fresh leaf, and leave the last command alone in its own. Raises OSError.
+
+        Only then may that be frozen: a thread that is frozen holds up all of PID 1.
+        """
+        if self._leaves is None:
+            return
+        if self._leaf is None:
+            self._leaf = self._leaves.prepare()
+        self._leave_alone()
+
+    def pass_by(self, tell: Callable[[], None]) -> None:
+        """As a job: leave the last command alone if that failed before, and tell."""
+        with suppress(OSError):
+            self.move_on()
+        tell()
+
+    def _leave_alone(self) -> None:
+        """The thread is no longer where the last command is: that can be frozen now."""
+        if self._leaves is not None and self._shared is not None:
+            self._leaves.take(self._shared)
+            self._shared = None

@@ -7,11 +7,13 @@ found to do so at an earlier look: the best that can be had.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from pyinit.init.faults import is_exhaustion
 from pyinit.init.leaf import Leaf
 from pyinit.init.processes import Stat, with_descendants
 from pyinit.init.reaper import Child
@@ -44,22 +46,28 @@ class Tree:
         return self._child.leaf
 
     def is_gone(self) -> bool:
-        """Whether nothing of it is left."""
-        return self._leaf.is_empty() if self._leaf is not None else not self.pids()
+        """Whether it is certain that nothing of it is left."""
+        try:
+            return self._leaf.is_empty() if self._leaf is not None else not self.pids()
+        except OSError as error:
+            if not is_exhaustion(error) and error.errno != errno.ENODEV:
+                raise
+            # Somebody else removes a cgroup only when it is empty (cgroups(7)).
+            return error.errno == errno.ENODEV
 
     def pids(self) -> set[int]:
-        """The processes there are now."""
+        """The processes there are now. Raises OSError: EMFILE, ENFILE, ENOMEM; others too."""
         if self._leaf is None:
             return self._look()
         return set(self._leaf.pids())
 
     def signal(self, number: int) -> None:
-        """Signal each process."""
+        """Signal each process. Raises OSError as `pids`."""
         for pid in self.pids():
             quietly(os.kill, pid, number)
 
     def kill(self) -> None:
-        """SIGKILL to all of it; `is_gone` tells when that has worked."""
+        """SIGKILL to all of it; `is_gone` tells when that has worked. Raises OSError as `pids`."""
         if self._leaf is None:
             self.signal(signal.SIGKILL)
         else:

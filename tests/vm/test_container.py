@@ -80,8 +80,22 @@ def test_frozen_and_thawed(host: Host, root: tuple[str, str]) -> None:
     host.ok("pause", name)
     assert host.json("ps", name, "--json")
     assert host.json("stats", name, "--json")
-    host.ok("unpause", name)
+    # What comes later runs, until it is paused again.
     assert host.inside(name, "/bin/echo", "alive") == "alive\n"
+    later = host.ok("exec", "--detach", name, "/bin/sleep", "1000").strip()
+    assert frozen(name) == 1
+    host.ok("pause", name)
+    assert frozen(name) == 2
+    host.ok("unpause", name)
+    assert frozen(name) == 0
+    assert host.inside(name, "/bin/echo", "alive") == "alive\n"
+    host.ok("signal", name, later, "KILL")
+
+
+def frozen(name: str) -> int:
+    """How many of the commands are frozen."""
+    events = (GROUPS / name / "payload").glob("*/cgroup.events")
+    return sum("frozen 1" in file.read_text() for file in events)
 
 
 def test_two_on_a_bridge_reach_each_other(host: Host, root: tuple[str, str]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from functools import partial
 
 import trio
 
@@ -19,8 +21,8 @@ from pyinit.init.sinks import Sink
 from pyinit.init.terminal import set_size
 from pyinit.varlink.envelope import ErrorReply
 
-# After the command's end its output may be held open by what it left behind. What is there
-# by then is still sent; after so long without a byte (seconds) nothing is waited for.
+# After the command's end its output may be held open by what it left behind. What has come so
+# long (seconds) after that is still sent, and nothing later.
 QUIET = 0.1
 # As much of a terminal's output as fits into a message in base64.
 KEPT_IN_MESSAGE = 512 << 10
@@ -84,11 +86,19 @@ async def _tell_attached(request: Request, exec_: Exec, kept: bytes, dropped: in
     await request.reply(reply, continues=True, fds=fds)
 
 
-async def _tell_exited(request: Request, exec_: Exec, dropped: int = 0) -> None:
+async def _tell_exited(
+    request: Request, exec_: Exec, dropped: int = 0, *, held: bool = False
+) -> None:
     status = await exec_.wait()
-    timed_out = exec_.timed_out or None
     await request.reply(
-        AttachReply("exited", exec_.id, dropped=dropped or None, status=status, timed_out=timed_out)
+        AttachReply(
+            "exited",
+            exec_.id,
+            dropped=dropped or None,
+            status=status,
+            timed_out=exec_.timed_out or None,
+            held=held or None,
+        )
     )
 
 
@@ -99,7 +109,8 @@ async def _attach_streams(
         sinks = _sinks(stack, request, call)
         await request.reply(AttachReply("attached", exec_.id), continues=True)
         dropped = await _copy(exec_, output, sinks)
-    await _tell_exited(request, exec_, dropped)
+        held = not output.has_ended
+    await _tell_exited(request, exec_, dropped, held=held)
 
 
 def _sinks(stack: ExitStack, request: Request, call: AttachExecCall) -> dict[int, Sink]:
@@ -122,29 +133,40 @@ def _sinks(stack: ExitStack, request: Request, call: AttachExecCall) -> dict[int
 
 
 async def _copy(exec_: Exec, output: KeptOutput, sinks: dict[int, Sink]) -> int:
-    """Until the output has ended, or the exec has and nothing more comes. Bytes that were lost."""
+    """Until the output has ended, or the exec has, QUIET seconds ago. Bytes that were lost."""
     position = dropped = 0
-    while True:
-        while (piece := output.ring.read(position)) is not None:
-            dropped += piece.begin - position
-            position = piece.end
-            if piece.stream in sinks:
-                await sinks[piece.stream].send(piece.data)
-            await trio.lowlevel.checkpoint()
-        if output.has_ended or not await _more_comes(exec_, output, position):
-            return dropped
+    quiet = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_set_when_quiet, exec_, quiet)
+        while True:
+            last = quiet.is_set() or output.has_ended
+            end = output.ring.end
+            while position < end and (piece := output.ring.read(position)) is not None:
+                dropped += piece.begin - position
+                position = piece.end
+                if piece.stream in sinks:
+                    await sinks[piece.stream].send(piece.data)
+                await trio.lowlevel.checkpoint()
+            if last:
+                break
+            await _first(quiet.wait, partial(output.wait_beyond, position))
+        nursery.cancel_scope.cancel()
+    return dropped
 
 
-async def _more_comes(exec_: Exec, output: KeptOutput, position: int) -> bool:
-    """Wait for output, but once the exec has ended for no longer than QUIET."""
+async def _set_when_quiet(exec_: Exec, quiet: trio.Event) -> None:
+    await exec_.child.wait()
+    await trio.sleep(QUIET)
+    quiet.set()
+
+
+async def _first(*waits: Callable[[], Awaitable[None]]) -> None:
+    """Return as soon as one of them does."""
     async with trio.open_nursery() as nursery:
 
-        async def limit() -> None:
-            await exec_.child.wait()
-            await trio.sleep(QUIET)
+        async def until(wait: Callable[[], Awaitable[None]]) -> None:
+            await wait()
             nursery.cancel_scope.cancel()
 
-        nursery.start_soon(limit)
-        await output.wait_beyond(position)
-        nursery.cancel_scope.cancel()
-    return output.ring.end > position
+        for wait in waits:
+            nursery.start_soon(until, wait)

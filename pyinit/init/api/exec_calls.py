@@ -90,6 +90,7 @@ class RunReply(Struct, frozen=True):
     encoding: str
     truncated: bool
     timed_out: bool
+    held: bool
 
 
 class ExecInfo(Struct, frozen=True, omit_defaults=True):
@@ -147,16 +148,17 @@ class AttachReply(Struct, frozen=True, omit_defaults=True):
     dropped: int | None = None
     status: ExitStatus | None = None
     timed_out: bool | None = None
+    held: bool | None = None
 
 
-def run_reply(status: ExitStatus, capture: Capture, timed_out: bool) -> RunReply:
+def run_reply(status: ExitStatus, capture: Capture, timed_out: bool, held: bool) -> RunReply:
     """Both outputs as text where both are UTF-8, in base64 where not."""
     outputs = capture.stdout, capture.stderr
     try:
         texts, encoding = [bytes(output).decode() for output in outputs], "utf-8"
     except UnicodeDecodeError:
         texts, encoding = [base64.b64encode(output).decode() for output in outputs], "base64"
-    return RunReply(status, texts[0], texts[1], encoding, capture.truncated, timed_out)
+    return RunReply(status, texts[0], texts[1], encoding, capture.truncated, timed_out, held)
 
 
 def require_stream(descriptor: int, field: str) -> None:

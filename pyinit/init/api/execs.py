@@ -160,9 +160,9 @@ class ExecMethods:
                     nursery.start_soon(capture.write, (call.input or "").encode())
                     nursery.start_soon(capture.read)
                     status = await exec_.wait()
-                    await capture.drained()
+                    held = not await capture.drained()
                     nursery.cancel_scope.cancel()
-                await request.reply(run_reply(status, capture, exec_.timed_out))
+                await request.reply(run_reply(status, capture, exec_.timed_out, held))
 
     async def list_execs(self, request: Request, _call: Nothing) -> None:
         await request.reply(ListExecsReply([info_of(each) for each in self._container.execs.all()]))
@@ -217,7 +217,7 @@ class Given:
 
 def require_room(container: Container, identity: str | None = None) -> None:
     """Raise what keeps the container from starting an exec under that id."""
-    container.require_thawed()
+    container.require_running()
     if len(container.execs) >= MOST:
         raise TooMany(f"{MOST} execs run already")
     if identity is not None and container.execs.is_taken(identity):

@@ -209,6 +209,7 @@ class Session:
         while data := await raw.receive_some():
             for kind, payload in self._frames.feed(data):
                 self._act(kind, payload)
+            await trio.lowlevel.checkpoint()  # others have their turn, however much comes
         self._frames.end()
         if not self.exec.detached:  # it goes on without us: nobody has typed its end
             self._end_input()

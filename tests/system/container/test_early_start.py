@@ -110,8 +110,8 @@ def test_the_command_runs_while_init_is_still_to_be_loaded(held: Held, tmp_path:
     container = launch(spec, stdio=(None, writing, None))
     os.close(writing)
     assert os.read(reading, 100) == b"here\n"
-    os.close(reading)
     ended(container)  # /dev/null has nothing to read: it was over before init was there
+    os.close(reading)
     assert exit_record(container) == (0, "exited")
     clearing.remove(container.folder)
     container.close()
@@ -142,14 +142,13 @@ def test_death_by_a_signal_is_told_apart(held: Held) -> None:
 
 
 def test_what_is_left_behind_is_ended_by_init(held: Held) -> None:
-    script = (
-        "setsid sh -c 'trap \"echo asked; exit\" TERM; echo ready; while :; do sleep 0.1; done' &"
-    )
-    with running("sh", "-c", f"{script} exit 5") as container:
+    left = "trap 'echo asked; exit' TERM; touch /tmp/up; while :; do sleep 0.05; done"
+    script = f'setsid sh -c "{left}" & until [ -e /tmp/up ]; do sleep 0.05; done; exit 5'
+    with running("sh", "-c", script) as container:
         held.open()
         ended(container)
         assert exit_record(container) == (5, "exited")
-        assert logged(container)[-1:] in (["asked"], ["ready"], [])
+        assert "asked" in logged(container)  # and what the shell says of its own children
 
 
 def test_a_signal_before_init_is_loaded_is_not_lost(held: Held) -> None:
@@ -201,7 +200,8 @@ def test_nobody_inside_sees_the_root_that_the_loader_is_in(held: Held) -> None:
     with open(reading) as output:
         text = output.read()
     assert "seen" not in text
-    assert text.count("/proc/1/task/") == 2, "the loader's thread is there, and was looked at"
+    # The loader's thread is there, and was looked at.
+    assert text.count("/proc/1/task/") >= 2
     ended(container)
     clearing.remove(container.folder)
     container.close()

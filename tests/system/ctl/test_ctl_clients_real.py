@@ -79,6 +79,26 @@ async def test_streams_of_popen_end_by_themselves(target: Target) -> None:
         assert await process.wait() == 4
 
 
+BUSY = ["sh", "-c", "yes & echo $! >/tmp/busy; exit 3"]
+
+
+def test_what_goes_on_writing_is_not_waited_for(target: Target) -> None:
+    with BlockingClient(target.socket) as client:
+        done = client.run(BUSY)
+        assert (done.returncode, done.complete) == (3, False)
+        # It has lost its reader.
+        client.run(["sh", "-c", "while kill -0 $(cat /tmp/busy); do sleep 0.01; done"])
+
+
+@pytest.mark.trio
+async def test_what_goes_on_writing_is_not_waited_for_by_trio(target: Target) -> None:
+    async with Client(target.socket) as client:
+        with trio.fail_after(PATIENCE_S):
+            done = await client.run(BUSY)
+            assert (done.returncode, done.complete) == (3, False)
+            await client.run(["sh", "-c", "while kill -0 $(cat /tmp/busy); do sleep 0.01; done"])
+
+
 def test_descriptors_of_ours_are_back_where_they_were(target: Target) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with BlockingClient(target.socket) as client:

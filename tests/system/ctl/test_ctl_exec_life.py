@@ -113,6 +113,29 @@ def test_a_grandchild_with_our_relay_is_told(target: Target, tmp_path: Path) -> 
     assert target.exec("kill", pid).returncode == 0
 
 
+@pytest.mark.parametrize("sink", ["pipe", "file"])
+def test_a_grandchild_that_goes_on_writing_holds_up_nothing(
+    target: Target, tmp_path: Path, sink: str
+) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        client = target.start(
+            "sh",
+            "-c",
+            "yes & echo $! >&2; exit 3",
+            stdout=PIPE if sink == "pipe" else out,
+            stderr=PIPE,
+        )
+    pid = client.stderr.readline().decode().strip()
+    assert client.wait(PATIENCE_S) == 3
+    if sink == "pipe":
+        assert client.stdout.read(2) == b"y\n"  # it is at the pipe, and goes on
+        client.stdout.close()
+    else:
+        assert b"a process it left behind holds its output" in client.stderr.read()
+    client.stderr.close()
+    until(lambda: target.exec("kill", "-0", pid, stderr=PIPE).returncode)
+
+
 def test_a_slow_reader_slows_only_itself(target: Target) -> None:
     slow = target.start("yes", stdout=PIPE)
     assert slow.stdout.read(2) == b"y\n"

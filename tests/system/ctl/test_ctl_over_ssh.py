@@ -135,6 +135,7 @@ def test_what_is_left_behind_holds_up_nothing(far: Far) -> None:
     for background in ("sleep 600", "yes"):
         done = far.run("sh", "-c", f"{background} & echo $! >/tmp/left; exit 3")
         assert done.returncode == 3
+        assert b"a process it left behind holds its output" in done.stderr
         assert far.target.exec("sh", "-c", "kill $(cat /tmp/left) || :").returncode == 0
 
 

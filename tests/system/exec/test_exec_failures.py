@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import select
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -61,22 +63,61 @@ def test_a_folder_that_has_gone(caller: Caller) -> None:
     assert caller.run("pwd")["stdout"] == "/\n"
 
 
-@pytest.fixture
-def few_descriptors(init: Init) -> Iterator[None]:
-    """PID 1 can open no more than three."""
+@contextmanager
+def descriptors_left(init: Init, left: int) -> Iterator[None]:
+    """PID 1 can open no more than so many."""
     pid = init.container.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     used = len(os.listdir(f"/proc/{pid}/fd"))
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 3, before[1]))
-    yield
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + left, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
-def test_no_descriptor_left(init: Init, caller: Caller, few_descriptors: None) -> None:
-    name, parameters = caller.fail("Run", command={"argv": ["true"]})
-    assert (name, parameters["errno"]) == ("Exhausted", 24)
-    with init.caller() as other:
+def test_no_descriptor_left(init: Init, caller: Caller) -> None:
+    with descriptors_left(init, 3), init.caller() as other:
+        name, parameters = caller.fail("Run", command={"argv": ["true"]})
+        assert (name, parameters["errno"]) == ("Exhausted", 24)
         assert other.call("Describe")["container"]["execs"] == 0
+
+
+WAYS: list[dict[str, Any]] = [
+    {"command": {"argv": ["true"]}},
+    {"command": {"argv": ["true"]}, "detach": True},
+    {"command": {"argv": ["true"]}, "terminal": {"rows": 1, "columns": 1}},
+    {"command": {"argv": ["true"], "rlimits": {"nofile": {"soft": 64, "hard": 64}}}},
+]
+
+
+@pytest.mark.parametrize("left", range(9))
+def test_few_descriptors_left(init: Init, caller: Caller, left: int) -> None:
+    """Each way of starting a command works, or says what is lacking. What fails leaves nothing."""
+    with descriptors_left(init, left):
+        for call in WAYS:
+            caller.send("Exec", call)
+            reply = caller.receive()
+            for descriptor in reply.fds:
+                os.close(descriptor)
+            if reply.error is not None:
+                assert reply.error.endswith(".Exhausted")
+                assert reply.parameters["errno"] == errno.EMFILE
+    until(lambda: caller.call("Describe")["container"]["execs"] == 0)
+    assert caller.run("echo", "again")["stdout"] == "again\n"
+
+
+def test_an_exec_is_ended_without_a_descriptor(init: Init, caller: Caller) -> None:
+    """Its processes are listed in files that can't be opened then: PID 1 goes on trying."""
+    with init.caller() as lost:
+        command = {"argv": ["bash", "-c", "trap '' HUP TERM; sleep 600"]}
+        lost.send("Exec", {"command": {**command, "grace": 0.05}}, more=True)
+        identity = lost.receive().parameters["id"]
+        caller.send("WaitExec", {"id": identity})
+        with descriptors_left(init, -3):
+            lost.close()
+            assert not select.select([caller.socket], [], [], 0.3)[0]
+        assert caller.receive().parameters["status"] == {"signal": 9}
 
 
 def test_no_process_left(init: Init, caller: Caller) -> None:
@@ -85,37 +126,6 @@ def test_no_process_left(init: Init, caller: Caller) -> None:
     command = {"argv": ["sh", "-c", "true | true"], "user": "nobody", "rlimits": limit}
     assert caller.call("Run", command=command)["status"] != {"code": 0}
     assert caller.run("true", user="nobody")["status"] == {"code": 0}
-
-
-def test_paused(init: Init, caller: Caller) -> None:
-    if not init.leaves():
-        assert caller.fail("Freeze")[0] == "Unsupported"
-        return
-    with init.caller() as other:
-        other.send("Exec", {"command": {"argv": ["sleep", "600"], "grace": 0}}, more=True)
-        pid = other.receive().parameters["pid"]
-        caller.call("Freeze")
-        for method in ("Exec", "Run"):
-            name, parameters = caller.fail(method, command={"argv": ["true"]})
-            assert name == "Unsupported"
-            assert "unpause" in parameters["reason"]
-        assert pid in [each["pid"] for each in caller.call("ListProcesses")["processes"]]
-        assert caller.call("Stats")["stats"]["processes"] >= 1
-        assert caller.call("Describe")["container"]["state"] == "paused"
-        caller.call("Thaw")
-        assert caller.run("echo", "on")["stdout"] == "on\n"
-    until(lambda: caller.call("Describe")["container"]["execs"] == 0)
-
-
-def test_a_lost_client_ends_its_exec_while_paused(init: Init, caller: Caller) -> None:
-    if not init.leaves():
-        return
-    with init.caller() as other:
-        other.send("Exec", {"command": {"argv": ["sleep", "600"], "grace": 0.1}}, more=True)
-        pid = other.receive().parameters["pid"]
-        caller.call("Freeze")
-    until(lambda: pid not in [each["pid"] for each in caller.call("ListProcesses")["processes"]])
-    caller.call("Thaw")
 
 
 @pytest.mark.parametrize("moment", [1, 30, 90, 150])

@@ -127,6 +127,48 @@ def test_a_reader_that_closes_its_end_still_hears_the_status(init: Init, caller:
     assert caller.receive().parameters["status"] == {"code": 4}
 
 
+BUSY = "while :; do echo busy; done & echo $!; exit 3"
+
+
+def test_run_does_not_wait_for_what_goes_on_writing(caller: Caller) -> None:
+    done = caller.run("bash", "-c", BUSY)
+    assert done["status"] == {"code": 3}
+    assert done["held"] is True
+    pid, *rest = done["stdout"].splitlines()
+    assert not rest or rest[0] == "busy"
+    until(lambda: int(pid) not in pids(caller))  # by SIGPIPE
+
+
+def test_run_tells_that_nothing_was_left(caller: Caller) -> None:
+    assert caller.run("echo", "all")["held"] is False
+
+
+def test_run_waits_for_all_that_the_command_itself_wrote(caller: Caller) -> None:
+    """A pipe that is full when the command ends, with somebody left at it."""
+    for _ in range(20):
+        done = caller.run("sh", "-c", "sleep 600 & echo $! >&2; head -c 65536 /dev/zero")
+        assert len(done["stdout"]) == 65536
+        assert done["held"] is True
+        caller.call("SignalProcess", pid=int(done["stderr"]), signal="KILL")
+
+
+def test_coming_back_does_not_wait_for_what_goes_on_writing(caller: Caller) -> None:
+    identity = detach(caller, BUSY)
+    reading = Attached(caller, identity)
+    with open(reading.stdout, closefd=False) as stdout:
+        pid = int(stdout.readline())
+        while stdout.read(1 << 16):
+            pass
+    exited = caller.receive().parameters
+    assert (exited["status"], exited["held"]) == ({"code": 3}, True)
+    reading.close()
+    until(lambda: pid not in pids(caller))
+
+
+def pids(caller: Caller) -> list[int]:
+    return [each["pid"] for each in caller.call("ListProcesses")["processes"]]
+
+
 def foreground(master: int) -> int:
     """The process group in the foreground of a pty."""
     group: int = struct.unpack("i", ioctl(master, termios.TIOCGPGRP, b"\0" * 4))[0]
