@@ -24,6 +24,9 @@ less              # opens, is resized and quits in that terminal
 vim-tiny          # the same
 runc              # pyinit as the entrypoint of somebody else's container, in the test kernel
 systemd-container # the same
+podman            # the same, with examples/Containerfile and the pod
+crun              # what podman starts containers with
+catatonit         # PID 1 of podman's pods; a peer of the benchmarks
 lxc               # the same
 openssh-client    # exec over ssh's own stream
 openssh-server    # the other end of it, on loopback

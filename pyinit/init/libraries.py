@@ -4,6 +4,10 @@ trio imports ssl for its TLS streams, structlog asyncio for its async methods an
 its tracebacks. Together they are a tenth of an idle PID 1's memory and a fifth of its
 start. While the two are imported an empty stand-in takes their place; a module that the
 process has loaded already is used as it is.
+
+And without ctypes.util: trio names its threads by a function of libc, and asks there where libc
+is. That runs ldconfig, and where the image has no cache for it gcc, by way of a temporary file:
+programs of the image as PID 1, and the end where nothing can be written.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+
+from pyinit.linux.libc import libc_is_known
 
 UNUSED = ("asyncio", "rich", "ssl")
 
@@ -39,7 +45,7 @@ def _standing_in(names: tuple[str, ...]) -> Iterator[None]:
             del sys.modules[name]
 
 
-with _standing_in(UNUSED):
+with _standing_in(UNUSED), libc_is_known():
     import structlog
     import trio
 

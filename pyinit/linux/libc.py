@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -105,3 +109,23 @@ def syscall(number: int, *arguments: Any, subject: str | None = None) -> int:
     if result == -1:
         raise failed(subject)
     return result
+
+
+@contextmanager
+def libc_is_known() -> Iterator[None]:
+    """Meanwhile ctypes.util has the one answer that libraries want while they are imported: the
+    name of the libc that is loaded.
+
+    It is glibc's; where there is another, nothing is found by it. A ctypes.util that the process
+    has loaded already is used as it is.
+    """
+    if "ctypes.util" in sys.modules:
+        yield
+        return
+    known = ModuleType("ctypes.util")
+    known.find_library = lambda _name: "libc.so.6"  # type: ignore[attr-defined]
+    sys.modules["ctypes.util"] = vars(ctypes)["util"] = known
+    try:
+        yield
+    finally:
+        del sys.modules["ctypes.util"], vars(ctypes)["util"]

@@ -145,9 +145,10 @@ def test_away_from_pid_1_orphans_come_to_it_all_the_same(pyinit: tuple[str, ...]
         "umount /proc",
         "mount -t tmpfs -o ro none /proc",
         "mount --bind / / && mount -o remount,ro,bind /",
+        "mount -t tmpfs -o ro none /etc && mount --bind / / && mount -o remount,ro,bind /",
         "mount -t tmpfs -o noexec,nosuid,nodev none /run",
     ],
-    ids=["no-proc", "empty-proc", "read-only-root", "noexec-run"],
+    ids=["no-proc", "empty-proc", "read-only-root", "and-no-ld.so.cache", "noexec-run"],
 )
 def test_in_poor_surroundings(prepare: str, pyinit: tuple[str, ...], tmp_path: Path) -> None:
     keep = f"mount --bind {tmp_path} {tmp_path}"
