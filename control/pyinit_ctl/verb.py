@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-HELP = Option("", "help", FLAG, "", "Show this message and exit.")
+# Where a verb has a -h of its own that comes first.
+HELP = Option("h", "help", FLAG, "", "Show this message and exit.")
 
 
 class Verb:
@@ -63,6 +64,8 @@ class Verb:
             return error.status
         except KeyboardInterrupt:
             return 130
+        except BrokenPipeError:
+            return 141  # as SIGPIPE would have ended it: whoever read our output has gone
 
     def check(self, words: Sequence[str]) -> None:
         """Raise UsageError unless there are as many words as operands."""
