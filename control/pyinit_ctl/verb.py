@@ -72,7 +72,8 @@ class Verb:
         usage = " ".join(("pyinit-ctl", self.name, "[OPTIONS]", *self.operands))
         needed = [operand for operand in self.operands if not operand.startswith("[")]
         if len(words) < len(needed):
-            raise UsageError(f"{needed[len(words)]} is missing: {usage}")
+            missing = needed[len(words)].removesuffix("...")
+            raise UsageError(f"{missing} is missing: {usage}")
         open_ended = any("..." in operand for operand in self.operands)
         if len(words) > len(self.operands) and not open_ended:
             raise UsageError(f"unexpected {words[len(self.operands)]!r}: {usage}")
