@@ -44,6 +44,7 @@ dumb-init
 catatonit
 bubblewrap        # peers that make containers
 runc
+systemd-container
 dropbear-bin      # peers that are a way in
 openssh-server
 openssh-client

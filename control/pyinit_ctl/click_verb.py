@@ -30,7 +30,7 @@ def command_of(verb: Verb) -> click.Command:
         help=verb.about,
         context_settings={
             "allow_interspersed_args": not verb.command,
-            "help_option_names": ["--help"],
+            "help_option_names": ["-h", "--help"],
         },
     )
 
@@ -44,10 +44,15 @@ def show_help(verb: Verb) -> int:
 
 
 def _option(option: Option) -> click.Option:
-    names = [f"--{option.long}", *([f"--{option.also}"] if option.also else [])]
-    names += [f"-{option.short}"] if option.short else []
+    names = [f"-{option.short}"] if option.short else []
+    names += [f"--{name}" for name in (option.long, option.also) if name]
     if option.kind == FLAG:
-        return click.Option([_parameter(option), *names], is_flag=True, help=option.help)
+        return click.Option(
+            [_parameter(option), *names],
+            is_flag=True,
+            help=option.help,
+            hidden=not option.help,
+        )
     return click.Option(
         [_parameter(option), *names],
         multiple=option.kind == LIST,

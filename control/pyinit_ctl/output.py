@@ -1,35 +1,41 @@
-"""What verbs print: tables for people, JSON for programs."""
+"""What verbs print: tables for people, JSON for programs. Neither is loaded before it is needed."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
 
-import click
-import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from pyinit_ctl.flags import FLAG, Option
 from pyinit_ctl.printable import printable
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
 
 # A table that goes to a file or a pipe is not folded to the width of some terminal.
 _WIDE = 10_000
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+JSON = Option("", "json", FLAG, "", "Print JSON.")
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """A value as JSON on stdout; structs of `results` become objects. ASCII only."""
+    import json
+
+    import msgspec
+
     sys.stdout.write(json.dumps(msgspec.to_builtins(value), indent=indent) + "\n")
     sys.stdout.flush()
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows under their headings; numbers to the right, and no cell acts on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     listed = [list(row) for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for column, heading in enumerate(headings):

@@ -13,6 +13,7 @@ SHELL = "/bin/sh"
 # Waits until nobody holds the other end of the pipe: that is PID 1 alone. A shell takes a
 # tenth of the memory that an interpreter takes for it.
 SCRIPT = 'read -r _ <&3; exec 3<&- "$@"'
+START = "from pyinit_ctl.__main__ import main; main()"
 
 
 def run_detached(spec: ContainerSpec) -> int:
@@ -30,7 +31,9 @@ def run_detached(spec: ContainerSpec) -> int:
 
 def _leave_waiter(name: str, waits: int) -> None:
     """Without a shell on the host whoever comes next clears the container away."""
-    clear = [sys.executable, "-m", "pyinit_ctl", "gc", "--quiet", "--after-init", name]
+    # Without site, and with nothing of the folder that we happen to be in.
+    start = [sys.executable, "-S", "-P", "-c", START]
+    clear = [*start, "gc", "--quiet", "--after-init", name]
     null = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in range(3)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from pyinit_ctl.blocking import BlockingClient
 from pyinit_ctl.output import print_json
 from pyinit_ctl.results import convert
 from pyinit_ctl.service_results import Service
 from pyinit_ctl.service_tables import print_services
-
-no_wait = click.option("--no-wait", is_flag=True, help="Don't wait until it has happened.")
-services_argument = click.argument("services", nargs=-1, required=True, metavar="SERVICE...")
 
 
 def change(

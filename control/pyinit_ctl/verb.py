@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-HELP = Option("", "help", FLAG, "", "Show this message and exit.")
+# Where a verb has a -h of its own that comes first.
+HELP = Option("h", "help", FLAG, "", "Show this message and exit.")
 
 
 class Verb:
@@ -63,13 +64,16 @@ class Verb:
             return error.status
         except KeyboardInterrupt:
             return 130
+        except BrokenPipeError:
+            return 141  # as SIGPIPE would have ended it: whoever read our output has gone
 
     def check(self, words: Sequence[str]) -> None:
         """Raise UsageError unless there are as many words as operands."""
         usage = " ".join(("pyinit-ctl", self.name, "[OPTIONS]", *self.operands))
         needed = [operand for operand in self.operands if not operand.startswith("[")]
         if len(words) < len(needed):
-            raise UsageError(f"{needed[len(words)]} is missing: {usage}")
+            missing = needed[len(words)].removesuffix("...")
+            raise UsageError(f"{missing} is missing: {usage}")
         open_ended = any("..." in operand for operand in self.operands)
         if len(words) > len(self.operands) and not open_ended:
             raise UsageError(f"unexpected {words[len(self.operands)]!r}: {usage}")

@@ -6,6 +6,7 @@ of cgroup "/". runc runs without cgroups.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import json
@@ -14,6 +15,7 @@ import select
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,7 @@ import pyinit
 from pyinit.container import clearing
 from pyinit.container.launch import Container, launch
 from pyinit.spec.container import ContainerSpec, Root
+from tests.bench import nspawn
 from tests.bench.measure import in_turns, table
 from tests.support import roots
 from tests.support.containers import Host
@@ -104,6 +107,51 @@ def test_run_true_gone(
     taken = in_turns(candidates, ROUNDS)
     with capsys.disabled():
         print("\n\n" + table(taken, "bwrap" if "bwrap" in taken else "pyinit-ctl run --rm"))
+
+
+def from_the_command_line(*arguments: str) -> Callable[[], object]:
+    """The installed script, as a user has it: without site."""
+    return finished(str(Path(sys.executable).with_name("pyinit-ctl")), *arguments)
+
+
+class FirstInstruction:
+    """Runs a container and notes the milliseconds until its command wrote its first byte."""
+
+    def __init__(self, *arguments: str) -> None:
+        script = str(Path(sys.executable).with_name("pyinit-ctl"))
+        self._command = [script, "run", "--rm", *arguments, "/bin/echo", "1"]
+        self.taken: list[float] = []
+
+    def __call__(self) -> None:
+        begin = time.perf_counter()
+        with subprocess.Popen(self._command, stdout=subprocess.PIPE, bufsize=0) as running:
+            assert running.stdout is not None
+            assert running.stdout.read(1) == b"1"
+            self.taken.append((time.perf_counter() - begin) * 1000)
+
+
+def test_from_the_command_line(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYINIT_RUN_DIR", str(host.run_dir))
+    root = roots.busybox_root()
+    layer = ("--layer", str(root), "--")
+    first, first_name = FirstInstruction(*layer), "pyinit-ctl run, first instruction"
+    with contextlib.ExitStack() as stack:
+        candidates = {
+            "python -I -S -c pass": finished(sys.executable, "-I", "-S", "-c", "pass"),
+            first_name: first,
+            "pyinit-ctl run --rm": from_the_command_line("run", "--rm", *layer, "/bin/true"),
+            "pyinit-ctl ls -q": from_the_command_line("ls", "-q"),
+        }
+        if shutil.which("systemd-nspawn"):
+            made = nspawn.ready(root, tmp_path / "nspawn")
+            candidates["systemd-nspawn"] = stack.enter_context(made)
+        if shutil.which("bwrap"):
+            candidates["bwrap"] = bubblewrap()
+        taken = in_turns(candidates, ROUNDS) | {first_name: first.taken}
+    with capsys.disabled():
+        print("\n\n" + table(taken, "python -I -S -c pass"))
 
 
 def proportional(pid: int) -> int:

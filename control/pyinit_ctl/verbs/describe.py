@@ -6,7 +6,8 @@ import click
 
 from pyinit.errors import ProtocolError
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.output import json_option, print_json
+from pyinit_ctl.click_options import json_option
+from pyinit_ctl.output import print_json
 from pyinit_ctl.printable import printable
 from pyinit_ctl.replies import INTERFACE, SERVICE, text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.service_change import services_argument
+from pyinit_ctl.click_options import services_argument
 
 
 @click.command("enable")

@@ -11,7 +11,7 @@ import click
 from msgspec import Struct
 
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.output import json_option
+from pyinit_ctl.click_options import json_option
 from pyinit_ctl.printable import printable
 from pyinit_ctl.results import convert
 from pyinit_ctl.stdio import say

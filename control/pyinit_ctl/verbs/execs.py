@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.output import ago, command_line, json_option, print_json, print_table
+from pyinit_ctl.click_options import json_option
+from pyinit_ctl.output import ago, command_line, print_json, print_table
 from pyinit_ctl.results import ExecInfo
 
 

@@ -5,35 +5,29 @@ from __future__ import annotations
 import os
 import select
 
-import click
-
 from pyinit.container import clearing
 from pyinit_ctl import records, registry
-from pyinit_ctl.output import json_option, print_json
+from pyinit_ctl.flags import FLAG, Given, Option
+from pyinit_ctl.output import JSON, print_json
+from pyinit_ctl.stdio import print_line
+from pyinit_ctl.verb import Verb
 
 
-@click.command("gc")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
-@click.option("--after-init", is_flag=True, hidden=True)  # run by the waiter of run_detached
-@json_option
-def command(names: tuple[str, ...], quiet: bool, after_init: bool, as_json: bool) -> None:
-    """Clear away what ended containers left: cgroups, addresses, interfaces, ports, ids, sockets.
-
-    Also after the init, its maker, or both were killed. Running ones are left alone, and so
-    are exit statuses, logs and kept namespaces. `run` and `ls` do the same by themselves.
-    """
-    for name in names:
+def gc(given: Given, words: list[str]) -> int:
+    """Carry out the verb. Raises PyinitError."""
+    for name in words:
         target = registry.container(name)
-        if after_init:
+        if given.flag("after-init"):
             clearing.end_left(name)
             _await_init(target)
         clearing.clear(name)
-    cleared = list(names) if names else clearing.collect()
-    if as_json:
+    cleared = list(words) if words else clearing.collect()
+    if given.flag("json"):
         print_json({"cleared": cleared})
-    elif not quiet:
-        click.echo("".join(f"{name}\n" for name in cleared), nl=False)
+    elif not given.flag("quiet"):
+        for name in cleared:
+            print_line(name)
+    return 0
 
 
 def _await_init(target: registry.Target) -> None:
@@ -45,3 +39,20 @@ def _await_init(target: registry.Target) -> None:
     poll.register(process, select.POLLIN)
     poll.poll()
     os.close(process)
+
+
+VERB = Verb(
+    "gc",
+    "Clear away what ended containers left: cgroups, addresses, interfaces, ports, ids, sockets."
+    "\n\n"
+    "Also after the init, its maker, or both were killed. Running ones are left alone, and so are"
+    " exit statuses, logs and kept namespaces. `run` and `ls` do the same by themselves.",
+    (
+        Option("q", "quiet", FLAG, "", "Print nothing."),
+        # Without a help: it is run by the waiter of run_detached, and is nobody else's.
+        Option("", "after-init", FLAG, "", ""),
+        JSON,
+    ),
+    ("[NAME]...",),
+    gc,
+)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import click
-
 from pyinit.spec.signals import parse_signal
 from pyinit_ctl.blocking import BlockingClient
+from pyinit_ctl.flags import VALUE, Given, Option
+from pyinit_ctl.verb import Verb
 
 
-@click.command("kill")
-@click.argument("target")
-@click.option(
-    "-s", "--signal", "signal_name", default="KILL", show_default=True, help="Name or number."
-)
-def command(target: str, signal_name: str) -> None:
-    """Send a signal to the main command of a container."""
-    parse_signal(signal_name)
+def kill(given: Given, words: list[str]) -> int:
+    """Carry out the verb. Raises PyinitError."""
+    (target,) = words
+    signal = given.value("signal")
+    name = "KILL" if signal is None else signal
+    parse_signal(name)
     with BlockingClient(target) as client:
-        client.call("Kill", signal=signal_name)
+        client.call("Kill", signal=name)
+    return 0
+
+
+VERB = Verb(
+    "kill",
+    "Send a signal to the main command of a container.",
+    (Option("s", "signal", VALUE, "TEXT", "Name or number. [KILL]"),),
+    ("TARGET",),
+    kill,
+)

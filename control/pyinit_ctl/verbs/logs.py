@@ -9,10 +9,10 @@ import click
 
 from pyinit.errors import UsageError
 from pyinit_ctl.blocking import BlockingClient
+from pyinit_ctl.click_options import json_option
 from pyinit_ctl.logs.moments import moment
 from pyinit_ctl.logs.show import JsonPrinter, Printer
 from pyinit_ctl.logs.source import FileSource, SocketSource, Wanted
-from pyinit_ctl.output import json_option
 from pyinit_ctl.registry import Target, resolve
 from pyinit_ctl.stdio import say
 

@@ -5,32 +5,30 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import click
-
 from pyinit.container.clearing import collect
 from pyinit.errors import PyinitError
 from pyinit_ctl import records, registry
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.output import ago, command_line, json_option, print_json, print_table
+from pyinit_ctl.flags import FLAG, Given, Option
+from pyinit_ctl.output import JSON, ago, command_line, print_json, print_table
+from pyinit_ctl.stdio import print_line
+from pyinit_ctl.verb import Verb
 
 # A container that does not answer must not keep the others from being listed.
 _PATIENCE = 1.0
 
 
-@click.command("ls")
-@click.option("--running", is_flag=True, help="Only those that run.")
-@click.option("-q", "--quiet", is_flag=True, help="Print names only.")
-@json_option
-def command(running: bool, quiet: bool, as_json: bool) -> None:
-    """List containers, those that have ended too, with their exit status."""
+def ls(given: Given, _: list[str]) -> int:
+    """Carry out the verb. Raises PyinitError."""
     collect()
     found = [describe(name) for name in registry.names()]
-    if running:
+    if given.flag("running"):
         found = [entry for entry in found if entry["exit"] is None]
-    if as_json:
+    if given.flag("json"):
         print_json(found)
-    elif quiet:
-        click.echo("".join(f"{entry['name']}\n" for entry in found), nl=False)
+    elif given.flag("quiet"):
+        for entry in found:
+            print_line(entry["name"])
     else:
         print_table(
             ("NAME", "STATE", "PID", "CREATED", "COMMAND"),
@@ -45,6 +43,7 @@ def command(running: bool, quiet: bool, as_json: bool) -> None:
                 for entry in found
             ],
         )
+    return 0
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -73,3 +72,16 @@ def _asked(target: registry.Target) -> str:
             return client.describe().state
     except PyinitError:
         return "silent"
+
+
+VERB = Verb(
+    "ls",
+    "List containers, those that have ended too, with their exit status.",
+    (
+        Option("", "running", FLAG, "", "Only those that run."),
+        Option("q", "quiet", FLAG, "", "Print names only."),
+        JSON,
+    ),
+    (),
+    ls,
+)

@@ -6,9 +6,10 @@ import sys
 
 import click
 
+from pyinit_ctl.click_options import json_option
 from pyinit_ctl.gather import ask, running
 from pyinit_ctl.metrics import exposition
-from pyinit_ctl.output import json_option, print_json
+from pyinit_ctl.output import print_json
 from pyinit_ctl.registry import resolve
 
 

@@ -16,7 +16,8 @@ from pyinit.container.network.attachment import Added, Attachment
 from pyinit.errors import NotFound
 from pyinit.spec.network_options import parse_device
 from pyinit_ctl import registry
-from pyinit_ctl.output import json_option, print_json, print_table
+from pyinit_ctl.click_options import json_option
+from pyinit_ctl.output import print_json, print_table
 
 
 @click.group("net", help="Add interfaces to a running container, take them from it, list them.")

@@ -12,7 +12,8 @@ from pyinit.container import clearing, folder, pins
 from pyinit.errors import NotFound
 from pyinit.spec.container import check_pin
 from pyinit_ctl import records, registry
-from pyinit_ctl.output import json_option, print_json, print_table
+from pyinit_ctl.click_options import json_option
+from pyinit_ctl.output import print_json, print_table
 
 
 @click.group("ns", help="List and release namespaces that were kept with `run --pin`.")

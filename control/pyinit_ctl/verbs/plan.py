@@ -8,7 +8,8 @@ from pyinit.errors import UsageError
 from pyinit.spec import order
 from pyinit.spec.services_file import load_services
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.output import json_option, print_json
+from pyinit_ctl.click_options import json_option
+from pyinit_ctl.output import print_json
 from pyinit_ctl.printable import printable
 from pyinit_ctl.results import convert
 

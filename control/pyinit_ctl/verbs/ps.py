@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import click
-
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.output import ago, command_line, json_option, print_json, print_table, size, span
+from pyinit_ctl.flags import Given
+from pyinit_ctl.output import JSON, ago, command_line, print_json, print_table, size, span
 from pyinit_ctl.results import Process
+from pyinit_ctl.verb import Verb
 
 
-@click.command("ps")
-@click.argument("target")
-@json_option
-def command(target: str, as_json: bool) -> None:
-    """List the processes of a container, by the numbers they have inside."""
+def ps(given: Given, words: list[str]) -> int:
+    """Carry out the verb. Raises PyinitError."""
+    (target,) = words
     with BlockingClient(target) as client:
         processes = client.processes()
-    if as_json:
+    if given.flag("json"):
         print_json(processes)
-        return
+        return 0
     print_table(
         ("PID", "PPID", "USER", "STATE", "CPU", "MEMORY", "STARTED", "COMMAND"),
         [_row(process) for process in processes],
     )
+    return 0
 
 
 def _row(process: Process) -> tuple[object, ...]:
@@ -36,3 +35,12 @@ def _row(process: Process) -> tuple[object, ...]:
         ago(process.started),
         command_line(process.command) or f"[{process.name}]",
     )
+
+
+VERB = Verb(
+    "ps",
+    "List the processes of a container, by the numbers they have inside.",
+    (JSON,),
+    ("TARGET",),
+    ps,
+)

@@ -10,7 +10,8 @@ import msgspec
 
 from pyinit.spec.services_file import load_services
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.output import json_option, print_json
+from pyinit_ctl.click_options import json_option
+from pyinit_ctl.output import print_json
 from pyinit_ctl.printable import printable
 from pyinit_ctl.results import convert
 from pyinit_ctl.service_results import Difference

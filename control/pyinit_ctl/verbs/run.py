@@ -30,9 +30,6 @@ def run(given: Given, words: list[str]) -> int:
 
 
 def _spec(given: Given, words: list[str]) -> ContainerSpec:
-    from pyinit_ctl import lean
-
-    lean.load()
     from pyinit_ctl.run_options import build_spec, read_spec
 
     file, name = given.value("spec"), given.value("name")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.output import json_option, print_json
+from pyinit_ctl.click_options import json_option
+from pyinit_ctl.output import print_json
 from pyinit_ctl.results import convert
 from pyinit_ctl.service_results import Service
 from pyinit_ctl.service_tables import print_services

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from pyinit_ctl.output import json_option
-from pyinit_ctl.service_change import change, no_wait, services_argument
+from pyinit_ctl.click_options import json_option, no_wait, services_argument
+from pyinit_ctl.service_change import change
 
 
 @click.command("start")

@@ -8,8 +8,9 @@ import click
 
 from pyinit.errors import UsageError
 from pyinit_ctl.blocking import BlockingClient
+from pyinit_ctl.click_options import json_option
 from pyinit_ctl.gather import Answer, ask, running
-from pyinit_ctl.output import json_option, print_json, print_table, size, span
+from pyinit_ctl.output import print_json, print_table, size, span
 from pyinit_ctl.results import Usage, convert
 
 

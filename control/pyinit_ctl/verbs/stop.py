@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
-
-import click
 
 from pyinit.container.clearing import clear
 from pyinit.errors import ConnectionLost, SystemFault, UsageError
 from pyinit_ctl import records
 from pyinit_ctl.blocking import BlockingClient
 from pyinit_ctl.ending import await_end
-from pyinit_ctl.output import json_option, print_json
+from pyinit_ctl.flags import FLAG, VALUE, Given, Option
+from pyinit_ctl.output import JSON, print_json
 from pyinit_ctl.registry import Target, resolve
-from pyinit_ctl.service_change import change, no_wait
+from pyinit_ctl.verb import Verb
 
 # What the init may take beyond the time it has for its processes.
 _SLACK = 15.0
 
 
-@click.command("stop")
-@click.argument("target")
-@click.argument("services", nargs=-1, metavar="[SERVICE]...")
-@click.option(
-    "-t",
-    "--timeout",
-    type=click.FloatRange(min=0, max=1e9),
-    help="Seconds between TERM and KILL, at the most; the container's own when left out.",
-)
-@no_wait
-@json_option
-def command(
-    target: str, services: tuple[str, ...], timeout: float | None, no_wait: bool, as_json: bool
-) -> None:
-    """End a container: its command, its services in reverse order, all else; and wait for it.
-
-    With SERVICE, stop these services alone, and before them those that require them.
-    """
+def stop(given: Given, words: list[str]) -> int:
+    """Carry out the verb. Raises PyinitError."""
+    target, *services = words
+    timeout, no_wait, as_json = given.seconds("timeout"), given.flag("no-wait"), given.flag("json")
     if not services:
         _stop_container(resolve(target), timeout, wait=not no_wait, as_json=as_json)
-        return
+        return 0
     if timeout is not None:
         raise UsageError("--timeout is the container's: a service has its own stop-timeout")
-    sys.exit(change(target, "StopService", services, no_wait=no_wait, as_json=as_json))
+    from pyinit_ctl.service_change import change
+
+    return change(target, "StopService", services, no_wait=no_wait, as_json=as_json)
 
 
 def _stop_container(found: Target, timeout: float | None, *, wait: bool, as_json: bool) -> None:
@@ -68,3 +54,20 @@ def _stop_container(found: Target, timeout: float | None, *, wait: bool, as_json
         clear(found.name)
     if as_json:
         print_json({"name": str(found), "exit": None if end is None else end.to_json()})
+
+
+VERB = Verb(
+    "stop",
+    "End a container: its command, its services in reverse order, all else; and wait for it.\n\n"
+    "With SERVICE, stop these services alone, and before them those that require them.",
+    (
+        Option(
+            *("t", "timeout", VALUE, "SECONDS"),
+            "Seconds between TERM and KILL, at the most; the container's own when left out.",
+        ),
+        Option("", "no-wait", FLAG, "", "Don't wait until it has happened."),
+        JSON,
+    ),
+    ("TARGET", "[SERVICE]..."),
+    stop,
+)

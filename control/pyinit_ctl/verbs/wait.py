@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import click
-
 from pyinit.container.clearing import clear
 from pyinit.errors import NotFound
 from pyinit_ctl import records
 from pyinit_ctl.blocking import BlockingClient
 from pyinit_ctl.ending import await_end
-from pyinit_ctl.output import json_option, print_json
+from pyinit_ctl.flags import Given
+from pyinit_ctl.output import JSON, print_json
 from pyinit_ctl.registry import Target, resolve
 from pyinit_ctl.replies import exit_status, split_status
+from pyinit_ctl.stdio import print_line
+from pyinit_ctl.verb import Verb
 
 
-@click.command("wait")
-@click.argument("target")
-@click.argument("exec_id", required=False)
-@json_option
-def command(target: str, exec_id: str | None, as_json: bool) -> None:
-    """Wait for the end of a container, or of an exec in it, and print its exit status.
-
-    A container that ended before is known too, also when nobody was watching.
-    """
-    found = resolve(target)
-    if exec_id is not None:
-        end = _wait_exec(found, exec_id)
+def wait(given: Given, words: list[str]) -> int:
+    """Carry out the verb. Raises PyinitError."""
+    found = resolve(words[0])
+    if len(words) > 1:
+        end = _wait_exec(found, words[1])
     elif found.folder is not None:
         end = wait_container(found)
     else:
         end = _wait_socket(found)
-    if as_json:
+    if given.flag("json"):
         print_json(end.to_json())
     else:
-        click.echo(end.code)
+        print_line(str(end.code))
+    return 0
 
 
 def wait_container(target: Target) -> records.Exit:
@@ -64,3 +59,13 @@ def _wait_socket(target: Target) -> records.Exit:
 
 def _exit_of(status: object) -> records.Exit:
     return records.Exit(exit_status(status), split_status(status)[1])
+
+
+VERB = Verb(
+    "wait",
+    "Wait for the end of a container, or of an exec in it, and print its exit status.\n\n"
+    "A container that ended before is known too, also when nobody was watching.",
+    (JSON,),
+    ("TARGET", "[EXEC_ID]"),
+    wait,
+)

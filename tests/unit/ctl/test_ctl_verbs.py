@@ -295,14 +295,18 @@ def test_wrong_usage_is_one_line_and_125(run_dir: Path, words: list[str]) -> Non
     [
         # `ls` clears what has ended, which is the container package's work.
         (["ls", "-q"], ["pyinit.container", "pyinit_ctl.verbs.ls"]),
-        (["ps", "--help"], ["pyinit_ctl.verbs.ps"]),
+        (["ls", "--json"], ["pyinit.container", "pyinit_ctl.verbs.ls"]),
+        (["ps", "web"], ["pyinit_ctl.verbs.ps"]),
+        (["ps", "--help"], ["click", "pyinit_ctl.verbs.ps"]),
+        (["logs", "--help"], ["click", "pyinit_ctl.verbs.logs"]),
     ],
 )
 def test_a_verb_loads_no_other(run_dir: Path, words: list[str], loaded: list[str]) -> None:
     code = (
-        "import sys; from pyinit_ctl.__main__ import main; main();"
-        "print(*[m for m in sys.modules if m.startswith('pyinit_ctl.verbs.') or m in"
-        " ('trio', 'structlog', 'pyroute2', 'pyinit.container')])"
+        "import contextlib, sys; from pyinit_ctl import __main__ as entry; entry.leave = sys.exit\n"
+        "with contextlib.suppress(SystemExit): entry.main()\n"
+        "print('', *[m for m in sys.modules if m.startswith('pyinit_ctl.verbs.') or m in"
+        " ('trio', 'structlog', 'pyroute2', 'pyinit.container', 'click', 'rich')])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *words],

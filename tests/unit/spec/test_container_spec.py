@@ -10,6 +10,7 @@ import pytest
 from pyinit.errors import UsageError
 from pyinit.spec.container import ContainerSpec, Tmpfs, Volume, from_json
 from pyinit.spec.network import BridgeNetwork, Publish
+from pyinit.spec.service import ServiceSpec
 
 PORT = Publish(host_port=8080, container_port=80)
 
@@ -22,11 +23,17 @@ GOOD: list[dict[str, Any]] = [
     {"pins": ("net", "ipc")},
     {"time_offsets": {"monotonic": 5, "boottime": -5}},
     {"network": BridgeNetwork(), "publish": (PORT,)},
+    {"services": {"web": ServiceSpec(command=("httpd",))}},
 ]
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "bad container name"),
     ({"name": "a/b"}, "bad container name"),
+    ({"name": "-a"}, "bad container name"),
+    ({"name": "a\n"}, "bad container name"),
+    ({"name": "é"}, "bad container name"),
+    ({"name": "x" * 64}, "bad container name"),
+    ({"services": {"web": ServiceSpec(command=())}}, "command"),
     ({"name": "locks"}, "bad container name"),
     ({"hostname": "-a"}, "bad host name"),
     ({"workdir": "srv"}, "bad workdir"),
