@@ -46,7 +46,8 @@ from pyinit.spec.signals import signal_name
 from pyinit.spec.status import ExitStatus
 
 # Real-time signals have no member of signal.Signals: trio is content with their numbers.
-# SIGCHLD goes to the reaper directly, two turns of the loop sooner.
+# SIGCHLD is the reaper's, which blocks it and reads it from a descriptor; the handler is for
+# a thread in which it is not blocked.
 _SIGNALS = cast(
     "tuple[signal.Signals, ...]", tuple(each for each in HANDLED if each != signal.SIGCHLD)
 )
@@ -93,6 +94,7 @@ async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) ->
             container = _assemble(config, nursery, stack)
             signal.signal(signal.SIGCHLD, container.reaper.look_soon)
             stack.callback(signal.signal, signal.SIGCHLD, signal.SIG_DFL)
+            nursery.start_soon(container.reaper.watch)
             nursery.start_soon(_take_signals, container, signals, early)
             nursery.start_soon(watch_oom, config.groups, container.tell_oom)
             await _start_supervisor(container, nursery)

@@ -18,11 +18,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import closing
 
 import trio
 
 from pyinit.init.leaf import Leaf
 from pyinit.linux.process import shares_memory
+from pyinit.linux.signalfd import SignalDescriptor
 from pyinit.spec.status import ExitStatus
 
 # After so many in one go other tasks get their turn, before the rest is looked at.
@@ -116,8 +118,25 @@ class Reaper:
         self._alone = trio.Event()
         self.orphans = 0
 
+    async def watch(self) -> None:
+        """Reap whenever SIGCHLD comes, for ever. To be run on the main thread.
+
+        The signal is blocked and read from a descriptor, which ends the loop's sleep as
+        anything else does: a handler costs two turns of the loop, and six system calls.
+        """
+        mine = {signal.SIGCHLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, mine)
+        try:
+            with closing(SignalDescriptor(mine)) as signals:
+                while True:
+                    self.reap()
+                    await trio.lowlevel.wait_readable(signals.fileno())
+                    signals.take()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, mine)
+
     def look_soon(self, *_signal: object) -> None:
-        """SIGCHLD's handler: reap in the loop's next turn. From any thread."""
+        """Reap in the loop's next turn. From any thread, and a handler for SIGCHLD."""
         self._token.run_sync_soon(self.reap, idempotent=True)
 
     def spawn_begins(self, child: Child) -> None:

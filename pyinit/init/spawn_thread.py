@@ -61,15 +61,25 @@ def spawn_in_thread(command: Command, cgroup: int | None = None) -> int:
 
     The thread is a limited one that wears the command's user. Raises CommandNotFound,
     CommandNotExecutable, UsageError, OSError.
+
+    Until the spawn itself nothing here lets go of the GIL, for a command given by its path
+    and run in /: the main thread, on its way to sleep, would take it and give it back, which
+    are two more threads to wake.
     """
     if command.workdir != "/":
         enter_folder(command.workdir)
     os.umask(command.umask)
-    path = find_program(command.argv[0], command.environment.get("PATH", ""))
-    return posix_spawn(
-        os.fsencode(path),
-        [os.fsencode(word) for word in command.argv],
-        command.environment.encoded(),
-        command.stdio,
-        cgroup,
-    )
+    name = command.argv[0]
+    in_path = "/" not in name
+    program = find_program(name, command.environment.get("PATH", "")) if in_path else name
+    try:
+        return posix_spawn(
+            os.fsencode(program),
+            [os.fsencode(word) for word in command.argv],
+            command.environment.encoded(),
+            command.stdio,
+            cgroup,
+        )
+    except OSError:
+        find_program(program, "")  # knows more of what is wrong with it than the kernel says
+        raise
