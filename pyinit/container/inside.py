@@ -27,6 +27,7 @@ from pyinit.linux.prctl import set_child_subreaper
 from pyinit.linux.process import close_all_but, set_domain_name, set_host_name
 from pyinit.linux.title import set_title
 from pyinit.spec.container import ContainerSpec, TerminalSize
+from pyinit.spec.privileges import SECCOMP_DEFAULT
 
 
 class Inside(Struct):
@@ -95,14 +96,17 @@ def starts_first(spec: ContainerSpec, namespaces: Namespaces) -> bool:
 def overlaps(spec: ContainerSpec, namespaces: Namespaces) -> bool:
     """Whether init may be loaded from the host's files while the command runs already.
 
-    That takes a thread in the host's mount namespace, so nobody inside may look into PID 1.
-    Root of a user namespace might not be let at the files.
+    That takes a thread in the host's mount namespace, so nobody inside may look into PID 1;
+    and files to be opened, so nobody may set its limits, as root inside does by prlimit(2)
+    where no filter keeps it from that. Root of a user namespace might not be let at the files.
     """
+    privileges = spec.privileges
     return (
         starts_first(spec, namespaces)
         and namespaces.owns("mnt")
         and not namespaces.needs_process
-        and "CAP_SYS_PTRACE" not in spec.privileges.capabilities
+        and privileges.seccomp == SECCOMP_DEFAULT
+        and "CAP_SYS_PTRACE" not in privileges.capabilities
     )
 
 

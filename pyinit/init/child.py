@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import termios
 from collections.abc import Callable
 
 from pyinit.errors import CommandNotExecutable, CommandNotFound, UsageError
 from pyinit.init.command import Command, enter_folder, find_program
+from pyinit.init.terminal import TIOCSCTTY
 from pyinit.init.wear import apply_in_child
 from pyinit.linux.clone import fork_into
 from pyinit.linux.process import close_range
 from pyinit.spec.privileges import Privileges
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
 
 # What is moved out of the way goes here or higher.
 _HIGH = 10
@@ -127,10 +132,10 @@ def _prepare(command: Command) -> None:
     """All that needs the powers of init."""
     os.setsid()
     if command.terminal:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        fcntl.ioctl(0, TIOCSCTTY, 0)
+    for number in range(1, _signal.NSIG):
+        if number not in (_signal.SIGKILL, _signal.SIGSTOP, 32, 33):
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     enter_folder(command.workdir)
     os.umask(command.umask)

@@ -7,7 +7,6 @@ the command goes first, by a thread that spawns as those of the spawner do.
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import ExitStack, suppress
 
 from pyinit.init.child import fork_child
@@ -20,6 +19,7 @@ from pyinit.init.spawn_thread import always_forks, needs_fork, set_apart, spawn_
 from pyinit.init.terminal import TerminalFactory
 from pyinit.init.users import UserDatabase
 from pyinit.init.wear import become
+from pyinit.linux import sockets as socket
 from pyinit.linux.cgroups import LegacyGroup
 from pyinit.linux.thread import in_thread
 

@@ -8,13 +8,15 @@ mount namespace still: it alone may import then.
 from __future__ import annotations
 
 import _thread
-import signal
 import sys
 from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Sequence
+else:
+    import _signal
 
 SWITCH_S = 0.0005
 _loaded = False  # a process and what it forks have their modules in common
@@ -75,7 +77,7 @@ class OutsideLoader:
         finally:
             sys.setswitchinterval(self._interval)
             self.done = True
-            signal.pthread_kill(self._main, signal.SIGCHLD)
+            _signal.pthread_kill(self._main, _signal.SIGCHLD)
 
 
 class _OneThread:

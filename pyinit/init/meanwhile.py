@@ -7,16 +7,21 @@ Signals are blocked, and taken one by one.
 from __future__ import annotations
 
 import os
-import signal
 
 from pyinit.init.config import Adopted
 from pyinit.init.forwarding import HANDLED
 from pyinit.spec.status import ExitStatus
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
+
 
 def block_signals() -> None:
     """Keep every signal until somebody is there to take it; before the first thread."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, HANDLED)
 
 
 class Meanwhile:
@@ -40,7 +45,7 @@ class Meanwhile:
 
     def take(self, number: int) -> None:
         """A signal came."""
-        if number == signal.SIGCHLD:
+        if number == _signal.SIGCHLD:
             self._reap()
         else:
             self.missed.append(number)
@@ -48,8 +53,8 @@ class Meanwhile:
     def wait(self, seconds: float | None) -> None:
         """Take the next signal, if one comes in time."""
         if seconds is None:
-            self.take(signal.sigwaitinfo(HANDLED).si_signo)
-        elif (found := signal.sigtimedwait(HANDLED, seconds)) is not None:
+            self.take(_signal.sigwaitinfo(HANDLED).si_signo)
+        elif (found := _signal.sigtimedwait(HANDLED, seconds)) is not None:
             self.take(found.si_signo)
 
     def _reap(self) -> None:

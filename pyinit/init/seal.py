@@ -19,6 +19,7 @@ from pyinit.linux.process import trim_heap
 
 # Codecs, and what the standard library imports inside functions that init reaches.
 LATE = (
+    "datetime",
     "encodings.ascii",
     "encodings.idna",
     "encodings.latin_1",

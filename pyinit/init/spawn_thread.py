@@ -18,13 +18,18 @@ that it is on.
 from __future__ import annotations
 
 import os
-import signal
 
 from pyinit.init.command import Command, enter_folder, find_program
 from pyinit.init.wear import limit_thread
 from pyinit.linux.namespaces import CLONE_FS, unshare
 from pyinit.linux.spawn import KNOWS_CGROUPS, posix_spawn
 from pyinit.spec.privileges import SECCOMP_DEFAULT, Privileges
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
 
 
 def set_apart(privileges: Privileges, seccomp: bytes | None, *, limited: bool) -> None:
@@ -33,7 +38,7 @@ def set_apart(privileges: Privileges, seccomp: bytes | None, *, limited: bool) -
     Raises Unsupported, SystemFault, OSError.
     """
     # Signals are the main thread's: it sleeps in epoll, and they should end that.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     unshare(CLONE_FS)
     os.chdir("/")
     if limited:

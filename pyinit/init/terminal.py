@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-import termios
 
 from pyinit.errors import Unsupported
 
+# asm-generic/ioctls.h; the module termios is a file more to load.
+TIOCSCTTY = 0x540E
+TIOCSWINSZ = 0x5414
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
 
@@ -44,4 +46,4 @@ class TerminalFactory:
 def set_size(terminal: int, rows: int, columns: int) -> None:
     """TIOCSWINSZ, with the sizes brought into what the kernel's 16 bits hold."""
     rows, columns = (min(max(value, 0), 0xFFFF) for value in (rows, columns))
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+    fcntl.ioctl(terminal, TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))

@@ -27,7 +27,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 from contextlib import suppress
 
 from pyinit.errors import PyinitError, SystemFault, Unsupported, UsageError
@@ -38,7 +37,13 @@ from pyinit.linux.credentials import UNCHANGED
 from pyinit.linux.seccomp import load_filter
 from pyinit.spec.privileges import Privileges, Rlimit
 
-_EVERY_SIGNAL = signal.valid_signals()
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
+
+_EVERY_SIGNAL = _signal.valid_signals()
 
 # RLIMIT_LOCKS of Linux is without effect and without a name in Python.
 _RLIMITS = {"locks": 10} | {
@@ -55,7 +60,7 @@ def limit_thread(privileges: Privileges, seccomp: bytes | None = None) -> None:
     that its children run under, and has to let through what a thread needs to spawn.
     Raises Unsupported where this process lacks the power to limit, SystemFault otherwise.
     """
-    signal.pthread_sigmask(signal.SIG_SETMASK, _EVERY_SIGNAL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, _EVERY_SIGNAL)
     _limit_capabilities(privileges)
     become_init()
     capabilities.clear_ambient()

@@ -7,7 +7,6 @@ the last part of one, and P for a part that goes on in the stream's next record.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from functools import lru_cache
 
 from msgspec import Struct
@@ -72,6 +71,9 @@ def parse_time(text: str) -> int | None:
 def _seconds_of(whole: str, zone: str) -> int | None:
     if len(whole) != 19 or len(zone) != 6:
         return None
+    # Records are written, but not read, on the way to a container's first process.
+    from datetime import UTC, datetime
+
     try:
         moment = datetime.fromisoformat(whole + zone)
     except ValueError:

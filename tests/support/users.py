@@ -29,10 +29,10 @@ for package in (pyinit.container, pyinit_ctl.verbs):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(found.name)
 from pyinit.container.seccomp import compile_filter
-from pyinit.init.seal import preload
+from pyinit.init.loading import load
 from pyinit.linux.prctl import set_dumpable
 from pyinit.spec.privileges import Privileges
-preload()
+load()
 compile_filter(Privileges())
 uid, folder = int(sys.argv.pop(1)), sys.argv.pop(1)
 os.setgroups([])

@@ -231,6 +231,8 @@ def test_the_main_thread_imports_nothing_in_the_root(monkeypatch: pytest.MonkeyP
         ({}, True),
         ({"privileges": change_capabilities(Privileges(), ["SYS_PTRACE"])}, False),
         ({"privileges": change_capabilities(Privileges(), ["ALL"])}, False),
+        ({"privileges": Privileges(seccomp=None)}, False),
+        ({"privileges": Privileges(seccomp="/a/profile.json")}, False),
         ({"namespaces": {"pid": "host"}}, False),
         ({"namespaces": {"user": "auto"}}, False),
         ({"time_offsets": {"boottime": 5}}, False),

@@ -46,7 +46,7 @@ OURS = {
     "pyinit.container.network.interfaces",
     "pyinit.container.seccomp_build",
     "pyinit.container.seccomp_profile",
-    "pyinit.init.start",
+    "pyinit.init.main",
     "pyinit.spec.network_options",
     "pyinit.spec.rules",
     "pyinit.spec.services_file",
