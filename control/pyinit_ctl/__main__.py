@@ -26,8 +26,13 @@ def main() -> int:
 
         leave(dial_main(words[1:]))
     if words and words[0] in TABLED:
+        import gc
+
         from pyinit_ctl import lean
 
+        # What is loaded stays: a tenth of the time would go to looking for what could go. These
+        # verbs are short, or wait; `run` has it on again before there is a PID 1.
+        gc.disable()
         lean.load()
         module = __import__(f"pyinit_ctl.verbs.{words[0]}", fromlist=("VERB",))
         leave(module.VERB.main(words[1:]))
