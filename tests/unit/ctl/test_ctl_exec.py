@@ -169,7 +169,7 @@ def test_signals_are_passed_on(run_dir: Path, server: ToyServer, name: str) -> N
 
 def test_the_command_ends_with_its_client(run_dir: Path, server: ToyServer) -> None:
     running = start(
-        run_dir, "exec", "web", "sh", "-c", "echo ready; exec sleep 60", stdout=subprocess.PIPE
+        run_dir, "exec", "web", "sh", "-c", "echo ready; sleep 60", stdout=subprocess.PIPE
     )
     assert running.stdout is not None
     assert running.stdout.readline() == b"ready\n"
