@@ -19,6 +19,8 @@ kmod              # loads the modules of that kernel
 iproute2          # looks at the network as others see it (tests only, pyinit never calls it)
 procps            # ps and pgrep as others see a container's processes
 strace            # counts wake-ups and system calls
+zsh               # completes command lines of pyinit-ctl
+fish              # the same
 tmux              # a real terminal for exec -t
 less              # opens, is resized and quits in that terminal
 vim-tiny          # the same

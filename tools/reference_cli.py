@@ -60,7 +60,7 @@ def _verb(verb: str) -> Iterator[str]:
     about = " ".join((command.help or "").split())
     yield from (f"## {verb}", "", "```", " ".join(usage.split()), "```", "", about, "")
     options = [each for each in command.get_params(own) if isinstance(each, click.Option)]
-    yield from _table([_option(each, own) for each in options])
+    yield from _table([_option(each, own) for each in options if not each.hidden])
 
 
 def _option(option: click.Option, context: click.Context) -> tuple[str, str, str]:

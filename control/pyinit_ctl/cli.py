@@ -51,6 +51,7 @@ VERBS = {
     "inspect": "Print all that is known of a container.",
     "describe": "Print the interface of a control socket.",
     "call": "Call a method of the control protocol.",
+    "completion": "Print what makes a shell complete these verbs, options and names.",
 }
 
 # The verbs that never load click when called as `pyinit-ctl VERB`: what they do, and where.

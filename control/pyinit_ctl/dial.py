@@ -21,6 +21,8 @@ ABOUT = (
     "when the client at its other end was killed."
 )
 
+HANG_UP = "--hang-up"
+
 _CHUNK = 1 << 16
 
 
@@ -31,7 +33,7 @@ def main(words: Sequence[str]) -> int:
         if "--help" in words[:1]:
             print_line(f"Usage: {USAGE}\n\n{ABOUT}")
             return 0
-        hangs_up = "--hang-up" in words[:1]
+        hangs_up = HANG_UP in words[:1]
         if len(words) != 1 + hangs_up:
             raise UsageError(f"dial needs a target and nothing else: {USAGE}")
         return _relay(registry.connect(registry.resolve(words[-1])), hangs_up)

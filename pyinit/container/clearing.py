@@ -80,7 +80,16 @@ def remove(path: Path) -> None:
 
 
 def forget_ended(path: Path) -> None:
-    """Make way for a new container of that name; nothing while the old one lives."""
+    """Make way for a new container of that name.
+
+    Raises InUse while the old one lives, also when it answers no more because it is about to
+    end, and while somebody else stays with it to read how it ended.
+    """
+    found = state.load(path)
+    if found is not None and (
+        found.is_alive() or (found.is_kept() and found.keeper != os.getpid())
+    ):
+        raise folder.in_use(path.name)
     if path.exists() and clear_ended(path):
         remove(path)
 

@@ -124,13 +124,18 @@ def is_listening(path: Path) -> bool:
     return True
 
 
+def in_use(name: str) -> InUse:
+    """What to raise where the name is taken."""
+    return InUse(f"a container named {name!r} is running: stop it, or choose another name")
+
+
 def claim(path: Path) -> None:
     """Make the folder anew for a container of that name.
 
     Raises InUse when the container there is alive. What an ended one left is removed.
     """
     if is_listening(path / SOCKET_NAME):
-        raise InUse(f"a container named {path.name!r} is running: stop it, or choose another name")
+        raise in_use(path.name)
     if path.exists():
         remove_tree(path)
     path.mkdir(mode=0o700)

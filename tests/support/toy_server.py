@@ -225,7 +225,11 @@ class ToyServer:
         if running.detached:
             conversation.reply(answer)
         elif call.more:
-            conversation.reply(answer, continues=True, fds=fds)
+            try:
+                conversation.reply(answer, continues=True, fds=fds)
+            except Gone:  # its client was quicker
+                running.signal(signal.SIGKILL)
+                raise
             self._watch(conversation, running)
         else:
             self._watch(conversation, running)

@@ -43,8 +43,20 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     # The front door of the package names what it hands out on first use.
     "pyinit": ({"pyinit.container.launch", "pyinit.init", "pyinit.spec"}, set()),
     "pyinit_ctl": (
-        {"pyinit", "pyinit.errors", "pyinit.spec", "pyinit.varlink", "pyinit_ctl.logs.source"},
+        {
+            "pyinit",
+            "pyinit.errors",
+            "pyinit.spec",
+            "pyinit.varlink",
+            "pyinit_ctl.logs.source",
+            "pyinit_ctl.completion",
+        },
         {"click", "msgspec", "outcome", "prometheus_client", "rich", "structlog", "trio"},
+    ),
+    # Names of capabilities are offered too.
+    "pyinit_ctl.completion": (
+        {"pyinit_ctl", "pyinit.errors", "pyinit.spec", "pyinit.varlink", "pyinit.linux"},
+        {"click"},
     ),
     # Files that grow are waited for by the kernel's own means.
     "pyinit_ctl.logs.changes": (FOUNDATION, set()),

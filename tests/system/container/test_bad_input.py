@@ -180,16 +180,37 @@ def test_a_spec_that_is_none(host: Host, tmp_path: Path) -> None:
     assert "--rm" in refused(host, "run", "--spec", str(path), "--rm")
 
 
-def test_one_name_goes_to_one_of_many(host: Host) -> None:
-    racing = [
-        host.start("run", "-d", "--name", "same", "--", "sleep", "1000", stderr=subprocess.PIPE)
-        for _ in range(4)
+def racing(host: Host, *words: str) -> list[tuple[int, str]]:
+    """How eight that are started at once end, and what they say."""
+    started = [
+        host.start("run", *words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(8)
     ]
+    told = [one.communicate(timeout=LIMIT)[1].decode() for one in started]
+    return [(one.returncode, text) for one, text in zip(started, told, strict=True)]
+
+
+LOST = (
+    125,
+    "pyinit-ctl: a container named 'same' is running: stop it, or choose another name\n",
+)
+
+
+def test_one_name_goes_to_one_of_many(host: Host) -> None:
     host.made.append("same")
-    told = [one.communicate(timeout=LIMIT)[1].decode() for one in racing]
-    assert sorted(one.returncode for one in racing) == [0, 125, 125, 125]
-    assert sum("is running" in text for text in told) == 3
+    ended = racing(host, "-d", "--name", "same", "--", "sleep", "1000")
+    assert sorted(ended) == [(0, ""), *[LOST] * 7]
     assert host.inside("same", "echo", "alive") == "alive\n"
+
+
+@pytest.mark.usefixtures("leaves_nothing")
+@pytest.mark.parametrize("options", [("-d", "--rm"), ("--rm",)], ids=" ".join)
+def test_a_name_whose_container_is_about_to_end(host: Host, options: tuple[str, ...]) -> None:
+    """One after the other may have it; whoever comes while it is taken is told so."""
+    host.made.append("same")
+    ended = racing(host, *options, "--name", "same", "--", "true")
+    assert set(ended) <= {(0, ""), LOST}
+    assert (0, "") in ended
 
 
 def test_one_address_goes_to_one_of_many(host: Host) -> None:
