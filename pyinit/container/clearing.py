@@ -6,6 +6,7 @@ also when PID 1, its maker, or both were killed.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path

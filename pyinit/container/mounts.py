@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from functools import singledispatch
 
 from pyinit.container.plan import (
     Bind,
@@ -51,26 +50,37 @@ def execute(steps: Iterable[Step], root: int, trees: Mapping[str, int] | None = 
     opened = trees or {}
     for step in steps:
         try:
-            if isinstance(step, Bind):
-                bind(step, root, opened.get(step.target))
-            else:
-                carry_out(step, root)
+            carry_out(step, root, opened.get(step.target))
         except OSError as error:
             raise SystemFault(step.describe(), error) from error
 
 
-@singledispatch
-def carry_out(step: Step, root: int) -> None:
-    """One step."""
-    raise TypeError(step)
+def carry_out(step: Step, root: int, tree: int | None = None) -> None:
+    """One step; of a Bind `tree` is the source, where that was opened before.
+
+    Raises OSError, UsageError.
+    """
+    match step:
+        case NewMount():
+            attach(new_mount(step.kind, dict(step.options), step.attributes), root, step.target)
+        case Bind():
+            _bind(step, root, tree)
+        case Device():
+            _device(step, root)
+        case Link():
+            _link(step, root)
+        case Folder():
+            _folder(step, root)
+        case Mask():
+            _mask(step, root)
+        case ReadOnly():
+            _read_only(step, root)
+        case SealRoot():
+            # Not recursive: /dev, /run, /tmp and the volumes keep what they were mounted with.
+            mount_setattr(root, add=MOUNT_ATTR_RDONLY)
 
 
-@carry_out.register
-def _(step: NewMount, root: int) -> None:
-    attach(new_mount(step.kind, dict(step.options), step.attributes), root, step.target)
-
-
-def bind(step: Bind, root: int, tree: int | None) -> None:
+def _bind(step: Bind, root: int, tree: int | None) -> None:
     """A file or folder of the host, out of a tree that was opened for it or by its path."""
     copy = os.dup(tree) if tree is not None else open_tree(step.source, recursive=step.recursive)
     try:
@@ -83,8 +93,7 @@ def bind(step: Bind, root: int, tree: int | None) -> None:
     attach(copy, root, step.target, folder=is_folder)
 
 
-@carry_out.register
-def _(step: Device, root: int) -> None:
+def _device(step: Device, root: int) -> None:
     if not _make_device(step, root):
         attach(host_device(step.name, step.major, step.minor), root, step.target, folder=False)
 
@@ -104,8 +113,7 @@ def _make_device(step: Device, root: int) -> bool:
     return True
 
 
-@carry_out.register
-def _(step: Link, root: int) -> None:
+def _link(step: Link, root: int) -> None:
     folder = open_target(root, os.path.dirname(step.target))
     try:
         os.symlink(step.content, os.path.basename(step.target), dir_fd=folder)
@@ -113,8 +121,7 @@ def _(step: Link, root: int) -> None:
         os.close(folder)
 
 
-@carry_out.register
-def _(step: Folder, root: int) -> None:
+def _folder(step: Folder, root: int) -> None:
     parent = open_target(root, os.path.dirname(step.target))
     try:
         os.mkdir(os.path.basename(step.target), dir_fd=parent)
@@ -123,8 +130,7 @@ def _(step: Folder, root: int) -> None:
         os.close(parent)
 
 
-@carry_out.register
-def _(step: Mask, root: int) -> None:
+def _mask(step: Mask, root: int) -> None:
     target = existing(root, step.target)
     if target is None:
         return
@@ -138,8 +144,7 @@ def _(step: Mask, root: int) -> None:
         os.close(target)
 
 
-@carry_out.register
-def _(step: ReadOnly, root: int) -> None:
+def _read_only(step: ReadOnly, root: int) -> None:
     target = existing(root, step.target)
     if target is None:
         return
@@ -149,12 +154,6 @@ def _(step: ReadOnly, root: int) -> None:
         put(copy, target, step.target)
     finally:
         os.close(target)
-
-
-@carry_out.register
-def _(step: SealRoot, root: int) -> None:
-    # Not recursive: /dev, /run, /tmp and the volumes keep what they were mounted with.
-    mount_setattr(root, add=MOUNT_ATTR_RDONLY)
 
 
 def host_device(name: str, major: int, minor: int) -> int:

@@ -6,11 +6,11 @@ and is handed to it before the container exists.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import functools
 import os
 import stat
-import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,6 +120,6 @@ def _keep(file: Path, program: bytes) -> None:
         others = sorted(file.parent.iterdir(), key=lambda other: other.lstat().st_mtime)
         for old in others[: max(0, len(others) - _KEPT + 1)]:
             old.unlink()
-        new = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_native_id()}")
+        new = file.with_name(f"{file.name}.{os.getpid()}.{_thread.get_native_id()}")
         new.write_bytes(program)
         new.rename(file)

@@ -8,11 +8,11 @@ The namespace belongs to a thread in the kernel, and a socket stays in the one i
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pyinit.linux import libc
+from pyinit.linux.thread import in_thread
 
 CLONE_NEWNET = 0x40000000
 
@@ -24,30 +24,14 @@ def call_in_netns(netns: int, function: Callable[[], Result]) -> Result:
 
     Returns what it returned and raises what it raised; OSError when setns(2) fails.
     """
-    call = _Call(netns, function)
-    thread = threading.Thread(target=call.run, name="pyinit-netns")
-    thread.start()
-    thread.join()
-    if call.error is not None:
-        raise call.error
-    return call.results[0]
+
+    def run() -> Result:
+        libc.syscall(libc.SYS_SETNS, netns, CLONE_NEWNET, subject="network namespace")
+        return function()
+
+    return in_thread(run)
 
 
 def netns_of(pid: int | str) -> int:
     """A descriptor, close-on-exec, of the network namespace of a process. Raises OSError."""
     return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-
-class _Call(Generic[Result]):
-    def __init__(self, netns: int, function: Callable[[], Result]) -> None:
-        self.netns = netns
-        self.function = function
-        self.results: list[Result] = []
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            libc.syscall(libc.SYS_SETNS, self.netns, CLONE_NEWNET, subject="network namespace")
-            self.results.append(self.function())
-        except BaseException as error:
-            self.error = error

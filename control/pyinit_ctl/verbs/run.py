@@ -22,6 +22,12 @@ def run(given: Given, words: list[str]) -> int:
     spec = _spec(given, words)
     if given.flag("tty") and spec.log.main:
         raise UsageError("--log and --tty exclude each other: a terminal's output is no lines")
+    for option in ("tty", "interactive"):
+        if given.flag("detach") and given.flag(option):
+            raise UsageError(
+                f"--detach and --{option} exclude each other: nobody stays to type."
+                " Leave one out, and open a terminal later with `pyinit-ctl exec -it` or `shell`"
+            )
     if given.flag("dry-run"):
         return _show_plan(spec, as_json=given.flag("json"))
     return _make(spec, given)

@@ -108,6 +108,8 @@ BAD = [
     ("--umask", "9"),
     ("--oom-score-adj", "2000"),
     ("--sysctl", "kernel.panic=1"),
+    ("--detach", "--tty"),
+    ("--detach", "--interactive"),
     ("--sysctl", "net.x"),
     ("--sysctl", "net.nosuch.key=1"),
     ("--net", "host", "--sysctl", "net.ipv4.ip_forward=1"),
