@@ -44,7 +44,10 @@ audit = structlog.get_logger("audit")
 
 
 class Exec:
-    """One command, its child and its tree. `master` is its pty's, where it has one."""
+    """One command, its child and its tree. `master` is its pty's, where it has one.
+
+    `has_gone`: it has ended, with its tree if that was being ended, or could not be started.
+    """
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class Exec:
         self.output: KeptOutput | None = None
         self.child = Child()
         self._ended_whole = trio.Event()
-        self._has_gone = False
+        self.has_gone = False
         self._tell: Callable[[], None] | None = None
         # Whoever takes the one thing out of it writes the line: a thread, or the main one.
         self._unwritten = [self]
@@ -89,7 +92,7 @@ class Exec:
 
         At once if that has been; it may not raise.
         """
-        if self._has_gone:
+        if self.has_gone:
             function()
         else:
             self._tell = function
@@ -110,7 +113,7 @@ class Exec:
         self._ended_whole.set()
 
     def _gone(self) -> None:
-        self._has_gone = True
+        self.has_gone = True
         if self._tell is not None:
             tell, self._tell = self._tell, None
             tell()

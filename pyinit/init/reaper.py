@@ -115,7 +115,7 @@ class Reaper:
         self._stopped: set[int] = set()
         self._on_orphan = on_orphan
         self._token = trio.lowlevel.current_trio_token()
-        self._alone = trio.Event()
+        self._alone: trio.Event | None = None
         self.orphans = 0
 
     async def watch(self) -> None:
@@ -142,8 +142,6 @@ class Reaper:
     def spawn_begins(self, child: Child) -> None:
         """From now on an unknown zombie may be this child."""
         self._spawning.add(child)
-        if self._alone.is_set():
-            self._alone = trio.Event()
 
     def forked(self, pid: int) -> None:
         """A spawn under way forked this child, which will execute. From any thread."""
@@ -220,7 +218,7 @@ class Reaper:
             return (0, 0) if found is None else os.waitpid(found.si_pid, os.WNOHANG)
         except ChildProcessError:
             self._left_one = False
-            if not self._spawning:
+            if self._alone is not None and not self._spawning:
                 self._alone.set()
             return 0, 0
 
@@ -242,9 +240,9 @@ class Reaper:
 
     async def wait_alone(self) -> None:
         """Return once PID 1 has no child left."""
-        self._alone = trio.Event()
+        self._alone = alone = trio.Event()
         self.reap()
-        await self._alone.wait()
+        await alone.wait()
 
 
 def _stopped_child() -> int | None:

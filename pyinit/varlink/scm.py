@@ -108,7 +108,4 @@ def _rights(level: int, kind: int, payload: bytes) -> list[int]:
     if (level, kind) != (SOL_SOCKET, SCM_RIGHTS):
         return []
     whole = len(payload) - len(payload) % _INT
-    return [
-        int.from_bytes(payload[at : at + _INT], byteorder, signed=True)
-        for at in range(0, whole, _INT)
-    ]
+    return memoryview(payload)[:whole].cast("i").tolist()

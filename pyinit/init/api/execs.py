@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import trio
@@ -50,7 +50,7 @@ class ExecMethods:
             "Run": Method(RunCall, self.run),
             "ListExecs": Method(Nothing, self.list_execs),
             "SignalExec": Method(SignalExecCall, self.signal_exec),
-            "WaitExec": Method(WaitExecCall, self.wait_exec),
+            "WaitExec": Method(WaitExecCall, self.wait_exec, self.wait_at_once),
         }
 
     def exec_at_once(self, request: Request, call: ExecCall) -> bool:
@@ -85,50 +85,57 @@ class ExecMethods:
 
     def _begin_wanted(self, request: Request, call: ExecCall) -> Exec:
         require_room(self._container, call.id)
-        with ExitStack() as undo:
-            if call.terminal is not None:
-                exec_ = self._begin_in_terminal(undo, request, call, call.terminal)
-            else:
-                exec_ = self._begin_with_descriptors(undo, request, call)
-            undo.pop_all()  # the exec's own from here on
-        return exec_
+        if call.terminal is not None:
+            return self._begin_in_terminal(request, call, call.terminal)
+        given = Given(request)
+        try:
+            return self._begin_with_descriptors(request, call, given)
+        except BaseException:
+            given.close()
+            raise
 
-    def _begin_with_descriptors(self, undo: ExitStack, request: Request, call: ExecCall) -> Exec:
-        given = Given(undo, request)
+    def _begin_with_descriptors(self, request: Request, call: ExecCall, given: Given) -> Exec:
         stdin = given.take(call.stdin, "stdin")
-        outputs = [given.take(call.stdout, "stdout"), given.take(call.stderr, "stderr")]
-        null = self._container.devnull
+        stdout = given.take(call.stdout, "stdout")
+        stderr = given.take(call.stderr, "stderr")
         ours: dict[int, int] = {}
         if call.detach:
-            for index, stream in enumerate((STDOUT, STDERR)):
-                if outputs[index] is None:
-                    ours[stream], outputs[index] = given.make_pipe()
-        stdout, stderr = (null if each is None else each for each in outputs)
-        stdio = (null if stdin is None else stdin, stdout, stderr)
-        exec_ = begin(self._container, request, call.command, stdio, given.all, identity=call.id)
+            if stdout is None:
+                ours[STDOUT], stdout = given.make_pipe()
+            if stderr is None:
+                ours[STDERR], stderr = given.make_pipe()
+        null = self._container.devnull
+        stdio = (
+            null if stdin is None else stdin,
+            null if stdout is None else stdout,
+            null if stderr is None else stderr,
+        )
+        exec_ = begin(
+            self._container, request, call.command, stdio, given.descriptors(), identity=call.id
+        )
         if ours:
             output = self._container.execs.keep_output(exec_)
             for stream, descriptor in ours.items():
                 output.drain(descriptor, stream)
         return exec_
 
-    def _begin_in_terminal(
-        self, undo: ExitStack, request: Request, call: ExecCall, size: TerminalCall
-    ) -> Exec:
+    def _begin_in_terminal(self, request: Request, call: ExecCall, size: TerminalCall) -> Exec:
         container = self._container
         owner = user_of(container, call.command).uid
-        master, slave = container.terminals.open(size.rows, size.columns, owner)
-        undo.callback(os.close, master)
-        undo.callback(os.close, slave)
-        exec_ = begin(
-            container,
-            request,
-            call.command,
-            (slave, slave, slave),
-            {slave},
-            identity=call.id,
-            terminal=size.term or "xterm",
-        )
+        with ExitStack() as undo:
+            master, slave = container.terminals.open(size.rows, size.columns, owner)
+            undo.callback(os.close, master)
+            undo.callback(os.close, slave)
+            exec_ = begin(
+                container,
+                request,
+                call.command,
+                (slave, slave, slave),
+                {slave},
+                identity=call.id,
+                terminal=size.term or "xterm",
+            )
+            undo.pop_all()  # the exec's own from here on
         exec_.master = master
         if call.detach:
             container.execs.keep_output(exec_).drain(os.dup(master))
@@ -176,6 +183,15 @@ class ExecMethods:
             self._container.execs.signal(exec_, number)
         await request.reply()
 
+    def wait_at_once(self, request: Request, call: WaitExecCall) -> bool:
+        """There is nobody to wait for, or it has ended already."""
+        exec_ = find(self._container, call.id)
+        if exec_.status is None or not exec_.has_gone:
+            return False
+        request.answer_later(lambda: None)
+        request.answer(WaitExecReply(exec_.status, exec_.timed_out))
+        return True
+
     async def wait_exec(self, request: Request, call: WaitExecCall) -> None:
         exec_ = find(self._container, call.id)
         status = await exec_.wait()
@@ -183,36 +199,44 @@ class ExecMethods:
 
 
 class Given:
-    """Descriptors that came with a call, each claimed once however many names it has."""
+    """The descriptors of a call on their way to the command."""
 
-    def __init__(self, undo: ExitStack, request: Request) -> None:
-        self._undo = undo
+    def __init__(self, request: Request) -> None:
         self._request = request
         self._taken: dict[int, int] = {}
-        self.all: set[int] = set()
+        self._made: list[int] = []
+        self._ours: list[int] = []
 
     def take(self, index: int | None, field: str) -> int | None:
-        """The descriptor for a parameter. Raises InvalidArgument if it is no stream."""
+        """The descriptor for a parameter, claimed once however many names it has.
+
+        Raises InvalidArgument if it is no stream.
+        """
         if index is None:
             return None
-        if index not in self._taken:
+        descriptor = self._taken.get(index)
+        if descriptor is None:
             descriptor = self._request.take_fd(index, field)
             assert descriptor is not None
-            self._own(descriptor)
             self._taken[index] = descriptor
-        require_stream(self._taken[index], field)
-        return self._taken[index]
+            require_stream(descriptor, field)
+        return descriptor
 
     def make_pipe(self) -> tuple[int, int]:
         """A pipe of ours: the end to read is the caller's, the other one goes to the command."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        self._undo.callback(os.close, reading)
-        self._own(writing)
+        self._ours.append(reading)
+        self._made.append(writing)
         return reading, writing
 
-    def _own(self, descriptor: int) -> None:
-        self._undo.callback(os.close, descriptor)
-        self.all.add(descriptor)
+    def descriptors(self) -> list[int]:
+        """Those that are for the command, and the command's alone once it has them."""
+        return [*self._taken.values(), *self._made]
+
+    def close(self) -> None:
+        """There will be no command: let go of all."""
+        for descriptor in (*self.descriptors(), *self._ours):
+            os.close(descriptor)
 
 
 def require_room(container: Container, identity: str | None = None) -> None:
@@ -229,7 +253,7 @@ def begin(
     request: Request,
     call: CommandCall,
     stdio: tuple[int, int, int],
-    given: set[int],
+    given: Iterable[int],
     *,
     identity: str | None = None,
     terminal: str | None = None,
