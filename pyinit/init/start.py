@@ -11,6 +11,9 @@ from pyinit.init.journal import configure
 from pyinit.init.main import run
 from pyinit.init.seal import preload, seal, settle_memory
 
+# How long the end waits for a slow disk to take init's own last lines, in seconds.
+JOURNAL_PATIENCE = 2.0
+
 
 def seal_and_run(config: InitConfig, enter: Callable[[], None]) -> int:
     """Be PID 1 in the root that `enter` changes to. Returns the exit code to leave with.
@@ -18,8 +21,12 @@ def seal_and_run(config: InitConfig, enter: Callable[[], None]) -> int:
     Everything that will be used is loaded before, for afterwards nothing can be.
     """
     preload()
-    configure(config.log, config.log_level, config.log_format)
+    journal = configure(config.log, config.log_level, config.log_format)
     enter()
     seal()
     settle_memory()
-    return run(config)
+    # Not sooner: to enter some namespaces there has to be one thread alone.
+    journal.start()
+    code = run(config)
+    journal.finish(JOURNAL_PATIENCE)
+    return code
