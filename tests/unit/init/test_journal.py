@@ -69,7 +69,7 @@ def test_nobody_reads(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) ->
     events = [json.loads(line) for line in os.read(pipe[0], 1 << 20).splitlines()]
     lines = [event["number"] for event in events if event["event"] == "line"]
     (dropped,) = [event["count"] for event in events if event["event"] == "log lines dropped"]
-    assert lines == list(range(len(lines)))
+    assert lines == sorted(set(lines))
     assert len(lines) + dropped == 1000
     structlog.reset_defaults()
 
