@@ -16,6 +16,7 @@ from pyinit.init.config import InitConfig
 from pyinit.init.events import Events, ended, shortened
 from pyinit.init.execs import ExecTable
 from pyinit.init.faults import ShuttingDown
+from pyinit.init.last_words import LastWords
 from pyinit.init.leaves import Leaves
 from pyinit.init.logs import MAIN, Logs
 from pyinit.init.processes import ProcessTable
@@ -66,6 +67,7 @@ class Container:
     end_requested: trio.Event = field(default_factory=trio.Event)
     hurry: trio.Event = field(default_factory=trio.Event)
     over: trio.Event = field(default_factory=trio.Event)
+    last_words: LastWords = field(default_factory=LastWords)
 
     def require_running(self) -> None:
         """Raise ShuttingDown once the container is on its way down."""
