@@ -18,6 +18,7 @@ from pyinit.init.config import InitConfig
 from pyinit.init.events import Events, ended, shortened
 from pyinit.init.execs import ExecTable
 from pyinit.init.faults import ShuttingDown
+from pyinit.init.last_words import LastWords
 from pyinit.init.leaves import Leaves
 from pyinit.init.logs import MAIN, Logs
 from pyinit.init.processes import ProcessTable
@@ -72,6 +73,7 @@ class Container:
     freezing: trio.Lock = field(default_factory=trio.Lock)
     hurry: trio.Event = field(default_factory=trio.Event)
     over: trio.Event = field(default_factory=trio.Event)
+    last_words: LastWords = field(default_factory=LastWords)
     _environments: dict[User, Environment] = field(default_factory=dict)
 
     def require_running(self) -> None:

@@ -1,12 +1,15 @@
 """init's own log: structlog, JSON to a file, console form on a terminal.
 
-The descriptor was opened before the pivot. A disk that is full must not stop PID 1, so a
-line that can't be written is dropped.
+The descriptor was opened before the pivot. A disk that is full or hangs, or a reader who does
+not read, must not stop PID 1: a thread writes, and what can't be written is dropped.
 """
 
 from __future__ import annotations
 
 import os
+import queue
+import threading
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -16,32 +19,93 @@ _encoder = msgspec.json.Encoder(enc_hook=repr)
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-class DescriptorLogger:
-    """What structlog calls with each finished line."""
+# So many lines wait for the thread at the most.
+KEPT = 4096
+# How long the thread lets lines gather, in seconds: to wake it for each would slow execs down.
+PAUSE = 0.02
+
+
+class Journal:
+    """Where lines go: to the descriptor at once, and from `start` on by way of a thread."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._hurry = threading.Lock()
+        self._dropped = 0
+
+    def put(self, line: bytes) -> None:
+        """Take in a line with its end. Never blocks once the thread is there; from any thread."""
+        if self._thread is None:
+            self._write(line)
+        elif self._lines.qsize() < KEPT:
+            self._lines.put(line)
+        else:
+            self._dropped += 1
+
+    def start(self) -> None:
+        """From now on the thread writes; where none can be made, `put` goes on doing it."""
+        thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._hurry.acquire()
+        with suppress(RuntimeError):
+            thread.start()
+            self._thread = thread
+
+    def finish(self, seconds: float) -> None:
+        """Return once all is written, or that time is over."""
+        thread = self._thread
+        if thread is not None:
+            self._lines.put(None)
+            self._hurry.release()
+            thread.join(seconds)
+
+    def _work(self) -> None:
+        going_on = True
+        while going_on:
+            lines = [self._lines.get()]
+            if lines[0] is not None and self._hurry.acquire(timeout=PAUSE):
+                self._hurry.release()
+            with suppress(queue.Empty):
+                while lines[-1] is not None:
+                    lines.append(self._lines.get_nowait())
+            self._write(b"".join(filter(None, lines)))
+            going_on = lines[-1] is not None
+            if not going_on:
+                self._thread = None  # what is still said goes there at once
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                structlog.get_logger("init").warning("log lines dropped", count=dropped)
+
+    def _write(self, data: bytes) -> None:
+        with suppress(OSError):
+            os.write(self._descriptor, data)
+
+
+class DescriptorLogger:
+    """What structlog calls with each finished line."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
 
     def msg(self, line: str | bytes) -> None:
         data = line.encode(errors="replace") if isinstance(line, str) else line
-        try:
-            os.write(self._descriptor, data + b"\n")
-        except OSError:
-            return
+        self._journal.put(data + b"\n")
 
     log = debug = info = warning = warn = error = critical = fatal = exception = failure = msg
 
 
-def configure(descriptor: int | None, level: str = "info", form: str = "auto") -> None:
+def configure(descriptor: int | None, level: str = "info", form: str = "auto") -> Journal:
     """Send init's log to the descriptor; None is standard error. A terminal gets colours.
 
-    `form` is console, json or auto: console on a terminal, JSON elsewhere.
+    Returns what writes it. `form` is console, json or auto: console on a terminal, JSON elsewhere.
     """
     descriptor = 2 if descriptor is None else descriptor
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    journal = Journal(descriptor)
     terminal = os.isatty(descriptor)
     if form == "console" or (form == "auto" and terminal):
         plain = structlog.dev.plain_traceback
@@ -54,9 +118,10 @@ def configure(descriptor: int | None, level: str = "info", form: str = "auto") -
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lambda *_: DescriptorLogger(descriptor),
+        logger_factory=lambda *_: DescriptorLogger(journal),
         cache_logger_on_first_use=True,
     )
+    return journal
 
 
 def _to_json(event: dict[str, object], **_options: object) -> str:

@@ -54,6 +54,8 @@ _SIGNALS = cast(
 
 # How long the end of the container waits for a slow disk to take the last lines, in seconds.
 LOG_PATIENCE = 2.0
+# And how long it waits for those who follow events and logs, and may read slowly.
+LISTENERS_PATIENCE = 1.0
 
 log = structlog.get_logger("init")
 
@@ -105,7 +107,7 @@ async def _main(config: InitConfig, early: EarlySignals, ready: ReadyChannel) ->
             status = await _until_end(container)
             await container.logs.finish(LOG_PATIENCE, config.grace)
             container.conclude(status)
-            await trio.lowlevel.checkpoint()
+            await container.last_words.said(LISTENERS_PATIENCE)
             nursery.cancel_scope.cancel()
     return status
 

@@ -29,6 +29,9 @@ from pyinit.spec.status import ExitStatus
 BRIEF = 0.005
 FAILED = 125
 
+# How long the end waits for a slow disk to take init's own last lines, in seconds.
+JOURNAL_PATIENCE = 2.0
+
 
 def seal_and_run(config: InitConfig, enter: Callable[[], None]) -> int:
     """Be PID 1 in the root that `enter` changes to. Returns the exit code to leave with.
@@ -109,7 +112,11 @@ def _run(config: InitConfig) -> int:
     from pyinit.init.main import run
     from pyinit.init.seal import seal, settle_memory
 
-    configure(config.log, config.log_level, config.log_format)
+    journal = configure(config.log, config.log_level, config.log_format)
     seal()
     settle_memory()
-    return run(config)
+    # Its thread comes last: to enter some namespaces there has to be one alone.
+    journal.start()
+    code = run(config)
+    journal.finish(JOURNAL_PATIENCE)
+    return code

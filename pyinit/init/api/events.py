@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from pyinit.init.api.container import end_waits
 from pyinit.init.container import Container
 from pyinit.init.events import Entry
 from pyinit.init.server import Method, Request
@@ -56,14 +55,19 @@ class EventMethods:
         if not request.more:
             await request.reply(self._read(position))
             return
+        with container.last_words.owed():
+            await self._go_on(request, position, follow=bool(call.follow))
+
+    async def _go_on(self, request: Request, position: int, *, follow: bool) -> None:
+        container = self._container
+        ring = container.events.ring
         while True:
             ending = container.over.is_set()
             reply = self._read(position)
             position = reply.events[-1].number if reply.events else position
             whole = position == ring.last
-            if whole and (ending or not call.follow):
-                with end_waits():
-                    await request.reply(reply)
+            if whole and (ending or not follow):
+                await request.reply(reply)
                 return
             if reply.events:
                 await request.reply(reply, continues=True)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from pyinit.init.api.container import end_waits
 from pyinit.init.container import Container
 from pyinit.init.log_ring import LogRing
 from pyinit.init.server import Method, Request
@@ -54,10 +53,14 @@ class LogMethods:
         if not request.more:
             await request.reply(_last_that_fit(*reader.take()))
             return
+        with self._container.last_words.owed():
+            await self._go_on(request, reader, follow=bool(call.follow))
+
+    async def _go_on(self, request: Request, reader: _Reader, *, follow: bool) -> None:
         while True:
             ending = self._container.over.is_set()
             found, missed = reader.take()
-            last = ending or not call.follow
+            last = ending or not follow
             await self._send(request, found, missed, last=last)
             if last:
                 return
@@ -71,8 +74,7 @@ class LogMethods:
             await request.reply(LogsReply(found_lines(found[:cut]), missed), continues=True)
             found, missed = found[cut:], 0
         if last:
-            with end_waits():
-                await request.reply(LogsReply(found_lines(found), missed))
+            await request.reply(LogsReply(found_lines(found), missed))
         elif found or missed:
             await request.reply(LogsReply(found_lines(found), missed), continues=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.controls import PATIENCE_S, Caller, Init
+from tests.support.controls import PATIENCE_S, Caller, Init, until
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("leaks_nothing")]
 
@@ -187,8 +187,12 @@ def test_every_exec_is_in_the_audit_log(init: Init, caller: Caller) -> None:
     assert caller.fail("Exec", command={"argv": ["/nowhere"]}, id=f"{name}-2")[0] == (
         "CommandNotFound"
     )
-    lines = [json.loads(line) for line in init.log().splitlines() if name in line]
-    begun, ended, failed = lines
+
+    def lines() -> list[Any]:
+        return [json.loads(line) for line in init.log().splitlines() if name in line]
+
+    until(lambda: len(lines()) == 3)  # a thread writes them
+    begun, ended, failed = lines()
     assert begun["event"] == "exec begun"
     assert (begun["argv"], begun["user"]) == (["sh", "-c", "exit 3"], "nobody")
     assert (begun["peer_uid"], begun["pid"] > 1) == (0, True)

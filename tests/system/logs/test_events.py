@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pyinit_ctl.blocking import BlockingClient
 from tests.support.containers import Host
 from tests.support.following import following
 
@@ -103,3 +104,34 @@ def test_stats_and_metrics_of_all(host: Host) -> None:
     assert all(name in host.ok("stats") for name in names)
     page = host.ok("metrics")
     assert all(f'pyinit_up{{container="{name}"}} 1.0' in page for name in names)
+
+
+def test_who_reads_late_gets_the_last_event_all_the_same(host: Host) -> None:
+    """Far more events than one reply holds come right before the end, and nobody reads yet."""
+    name = host.run("--", "sh", "-c", "sleep 1000")
+    with BlockingClient(str(host.run_dir / name / "control.sock")) as client:
+        stream = client.stream("Events", follow=True)
+        found = [event["number"] for event in next(stream)["events"]]
+        last: list[str] = []
+        for _ in range(100):
+            client.run(["true"])
+        client.call("Shutdown")
+        for reply in stream:
+            found += [event["number"] for event in reply["events"]]
+            last = [event["kind"] for event in reply["events"]] or last
+    assert found == list(range(1, len(found) + 1))
+    assert len(found) > 200
+    assert last[-1] == "ended"
+
+
+def test_the_last_lines_come_through_the_socket_too(host: Host) -> None:
+    name = host.run("--", "sh", "-c", "trap 'seq 1 20000; exit' TERM; echo up; sleep 1000 & wait")
+    with BlockingClient(str(host.run_dir / name / "control.sock")) as client:
+        stream = client.stream("Logs", follow=True)
+        lines = [line["text"] for line in next(stream)["lines"]]
+        while not lines:
+            lines = [line["text"] for line in next(stream)["lines"]]
+        client.call("Shutdown")
+        lines += [line["text"] for reply in stream for line in reply["lines"]]
+    assert lines[-1] == "20000"
+    assert host.ok("logs", "-n1", name) == "20000\n"
