@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from pyinit.errors import CommandError, PyinitError
+from pyinit.init.census import CensusTaker
 from pyinit.init.command import Command
 from pyinit.init.leaves import Leaves
 from pyinit.init.outputs import Budget, KeptOutput
@@ -184,7 +185,7 @@ class ExecTable:
     ) -> None:
         self._nursery = nursery
         self._spawner = spawner
-        self._table = table
+        self._taker = CensusTaker(table)
         self._leaves = leaves
         self._running: dict[str, Exec] = {}
         self._ended: OrderedDict[str, Exec] = OrderedDict()
@@ -301,7 +302,7 @@ class ExecTable:
             await exec_.child.started()
         except (CommandError, PyinitError, OSError):
             return
-        tree = Tree(exec_.child, self._table)
+        tree = Tree(exec_.child, self._taker)
         for number in steps:
             tree.signal(number)
             # A stopped process acts on a signal only once it goes on.
@@ -339,7 +340,7 @@ class ExecTable:
     def signal_tree(self, exec_: Exec, number: int) -> None:
         """Signal each process of the exec."""
         if exec_.child.pid:
-            Tree(exec_.child, self._table).signal(number)
+            Tree(exec_.child, self._taker).signal(number)
 
 
 async def _gone_within(tree: Tree, seconds: float) -> bool:
