@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import trio
 
+from pyinit.init.census import Census
 from pyinit.init.faults import unless_exhausted
 from pyinit.init.processes import ProcessTable
 from pyinit.init.reaper import Reaper
@@ -60,9 +61,13 @@ async def first_of(*waits: Callable[[], Awaitable[object]]) -> None:
 
 def broadcast(table: ProcessTable, number: int) -> None:
     """Signal every process but PID 1; where init is not PID 1, all that descends from it."""
-    targets = [-1] if os.getpid() == 1 else sorted(table.descendants(os.getpid()))
+    targets = [-1] if os.getpid() == 1 else _descendants(table, os.getpid())
     for pid in targets:
         try:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             continue
+
+
+def _descendants(table: ProcessTable, own: int) -> list[int]:
+    return sorted(Census(table.stats()).with_descendants({own}) - {own})

@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from pyinit.errors import CommandError, PyinitError
+from pyinit.init.census import CensusTaker
 from pyinit.init.command import Command
 from pyinit.init.faults import unless_exhausted
 from pyinit.init.leaves import Leaves
@@ -185,7 +186,7 @@ class ExecTable:
     ) -> None:
         self._nursery = nursery
         self._spawner = spawner
-        self._table = table
+        self._taker = CensusTaker(table)
         self._leaves = leaves
         self._running: dict[str, Exec] = {}
         self._ended: OrderedDict[str, Exec] = OrderedDict()
@@ -302,7 +303,7 @@ class ExecTable:
             await exec_.child.started()
         except (CommandError, PyinitError, OSError):
             return
-        tree = Tree(exec_.child, self._table)
+        tree = Tree(exec_.child, self._taker)
         for number in steps:
             with unless_exhausted():  # then the next step does it, and KILL comes again and again
                 tree.signal(number)
@@ -343,7 +344,7 @@ class ExecTable:
     def signal_tree(self, exec_: Exec, number: int) -> None:
         """Signal each process of the exec."""
         if exec_.child.pid:
-            Tree(exec_.child, self._table).signal(number)
+            Tree(exec_.child, self._taker).signal(number)
 
 
 async def _gone_within(tree: Tree, seconds: float) -> bool:

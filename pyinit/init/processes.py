@@ -145,10 +145,6 @@ class ProcessTable:
                 return int(line.split()[2])
         raise ProcessLookupError(pid)
 
-    def descendants(self, ancestor: int) -> set[int]:
-        """The pids of all that descends from a process, itself left out."""
-        return with_descendants({ancestor}, list(self.stats())) - {ancestor}
-
     def totals(self) -> tuple[float, float, int]:
         """CPU seconds in user and in kernel mode, and resident bytes, of all processes."""
         user = system = rss = 0
@@ -157,18 +153,3 @@ class ProcessTable:
             system += stat.system_ticks
             rss += stat.rss
         return user / _TICKS, system / _TICKS, rss * _PAGE
-
-
-def with_descendants(members: set[int], everybody: list[Stat]) -> set[int]:
-    """The pids of `members` and of all that descends from them."""
-    children: dict[int, list[int]] = {}
-    for stat in everybody:
-        children.setdefault(stat.ppid, []).append(stat.pid)
-    found = set(members)
-    waiting = list(members)
-    while waiting:
-        for pid in children.get(waiting.pop(), ()):
-            if pid not in found:
-                found.add(pid)
-                waiting.append(pid)
-    return found

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -35,13 +36,17 @@ class Child:
     """A child of PID 1, from the decision to spawn it to its end.
 
     `pid` is 0 until it runs, `failure` says why it never will, `status` is None until it has
-    ended. `leaf` is the cgroup it was born in.
+    ended. `leaf` is the cgroup it was born in, `since` when it ran (time.monotonic).
     """
 
-    __slots__ = ("_settled", "_started", "_token", "_when_over", "failure", "leaf", "pid", "status")
+    __slots__ = (
+        *("_settled", "_started", "_token", "_when_over"),
+        *("failure", "leaf", "pid", "since", "status"),
+    )
 
     def __init__(self, pid: int = 0) -> None:
         self.pid = pid
+        self.since = time.monotonic()
         self.status: ExitStatus | None = None
         self.failure: Exception | None = None
         self.leaf: Leaf | None = None
@@ -149,6 +154,7 @@ class Reaper:
 
     def record(self, child: Child, pid: int) -> None:
         """The child runs. In the thread that spawned it."""
+        child.since = time.monotonic()
         child.pid = pid
         self._children[pid] = child
         self._forked.discard(pid)

@@ -10,7 +10,6 @@ from typing import Protocol
 import trio
 
 from pyinit.init.followed import Followed
-from pyinit.init.processes import ProcessTable, Stat
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.tree import Tree, quietly
 from pyinit.spec.service import KillMode
@@ -22,22 +21,6 @@ LOOK_FIRST, LOOK_LAST, LOOK_STUCK = 0.002, 0.1, 1.0
 STUCK_AFTER = 10.0
 
 
-class Census:
-    """What a ProcessTable says, read once for all who ask at about the same time."""
-
-    def __init__(self, table: ProcessTable) -> None:
-        self._table = table
-        self._read_at = float("-inf")
-        self._found: list[Stat] = []
-
-    def stats(self) -> list[Stat]:
-        """Every process, as of now or LOOK_FIRST ago."""
-        if trio.current_time() - self._read_at >= LOOK_FIRST:
-            self._found = list(self._table.stats())
-            self._read_at = trio.current_time()
-        return self._found
-
-
 class SessionTree(Tree):
     """A tree whose session counts after its leader's end as well.
 
@@ -45,8 +28,8 @@ class SessionTree(Tree):
     its number is not given away.
     """
 
-    def _is_root(self, stat: Stat) -> bool:
-        return super()._is_root(stat) or stat.session == self._child.pid
+    def _owns_session(self) -> bool:
+        return True
 
 
 class Reach(Protocol):

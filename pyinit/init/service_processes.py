@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import trio
 from msgspec.structs import replace
 
+from pyinit.init.census import CensusTaker
 from pyinit.init.command import Command, Environment
 from pyinit.init.config import InitConfig
 from pyinit.init.leaves import Leaves
@@ -16,7 +17,7 @@ from pyinit.init.ports import Launch
 from pyinit.init.processes import ProcessTable
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.service_limits import ServiceLimits
-from pyinit.init.service_process import Census, ServiceProcess, SessionTree
+from pyinit.init.service_process import ServiceProcess, SessionTree
 from pyinit.init.spawn import Spawner
 from pyinit.init.users import UserDatabase, login_environment
 from pyinit.spec.privileges import Privileges
@@ -43,7 +44,7 @@ class ServiceProcesses:
         self._reaper = reaper
         self._spawner = spawner
         self._users = users
-        self._census = Census(table)
+        self._taker = CensusTaker(table)
         self._leaves = leaves
         self._devnull = devnull
         self._outputs = outputs
@@ -56,7 +57,7 @@ class ServiceProcesses:
             self._spawner.begin(command, child)
             with trio.CancelScope(shield=True):
                 await child.started()
-        tree = SessionTree(child, self._census)
+        tree = SessionTree(child, self._taker)
         if launch.role != "main":
             # It has nothing to leave behind, and nobody waits for that to go.
             self._release_in_the_end(child)

@@ -10,29 +10,23 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
+from pyinit.init.census import CensusTaker
 from pyinit.init.faults import is_exhaustion
 from pyinit.init.leaf import Leaf
-from pyinit.init.processes import Stat, with_descendants
+from pyinit.init.processes import Stat
 from pyinit.init.reaper import Child
 
 _DEAD = frozenset("ZX")
 
 
-class Table(Protocol):
-    """Where processes are looked up: a ProcessTable, or what it said a moment ago."""
-
-    def stats(self) -> Iterable[Stat]: ...
-
-
 class Tree:
     """The processes of one child of PID 1."""
 
-    def __init__(self, child: Child, table: Table) -> None:
+    def __init__(self, child: Child, taker: CensusTaker) -> None:
         self._child = child
-        self._table = table
+        self._taker = taker
         # Process and start time, which together name it for good.
         self._seen: dict[int, int] = {}
 
@@ -74,18 +68,21 @@ class Tree:
             self._leaf.kill()
 
     def _look(self) -> set[int]:
-        everybody = [stat for stat in self._table.stats() if stat.pid != 1]
-        roots = {stat.pid for stat in everybody if self._is_root(stat)}
-        members = with_descendants(roots, everybody)
-        self._seen = {stat.pid: stat.start_ticks for stat in everybody if stat.pid in members}
-        return {stat.pid for stat in everybody if stat.pid in members and stat.state not in _DEAD}
+        census = self._taker.census(self._child.since)
+        roots = [pid for pid in self._seen if self._is_the_same(census.by_pid.get(pid))]
+        if self._owns_session():
+            roots += census.by_session.get(self._child.pid, ())
+        members = census.with_descendants(roots)
+        self._seen = {pid: census.by_pid[pid].start_ticks for pid in members}
+        return {pid for pid in members if census.by_pid[pid].state not in _DEAD}
 
-    def _is_root(self, stat: Stat) -> bool:
-        if self._seen.get(stat.pid) == stat.start_ticks:
-            return True
+    def _is_the_same(self, stat: Stat | None) -> bool:
+        return stat is not None and self._seen[stat.pid] == stat.start_ticks
+
+    def _owns_session(self) -> bool:
         # A session keeps its number from being used anew, but only until its last process
         # has gone; with the command alive there is no doubt whose session it is.
-        return stat.session == self._child.pid and self._child.status is None
+        return self._child.status is None
 
 
 def quietly(send: Callable[[int, int], None], target: int, number: int) -> None:
