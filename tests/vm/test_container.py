@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -12,8 +13,9 @@ import pytest
 
 from tests.support import roots
 from tests.support.containers import Host, host
+from tests.system.container.test_disk_limits import test_a_slow_disk
 
-__all__ = ["host"]
+__all__ = ["host", "test_a_slow_disk"]
 
 pytestmark = pytest.mark.vm(roots=("busybox",))
 
@@ -50,7 +52,10 @@ def test_limits_are_in_force_and_init_is_outside_of_them(host: Host, root: tuple
     assert said(name, "init/cgroup.procs").split() == [pid]
     assert Path(f"/proc/{pid}/cgroup").read_text() == f"0::/pyinit/{name}/init\n"
     usage = host.json("stats", name, "--json")
-    assert "cgroup-v2" in str(usage)
+    assert usage["source"] == "cgroup-v2"
+    assert usage["memory_limit"] == 64 << 20
+    assert usage["processes_limit"] == 32
+    assert usage["oom_kills"] == 0
     host.ok("update", name, "--memory", "96m", "--pids-limit", "-1")
     assert said(name, "payload/memory.max") == str(96 << 20)
     assert said(name, "payload/pids.max") == "max"
@@ -64,6 +69,9 @@ def test_running_out_of_memory_ends_the_payload_only(host: Host, root: tuple[str
     assert host.inside(name, "/bin/echo", "alive") == "alive\n"
     counts = dict(line.split() for line in said(name, "payload/memory.events").splitlines())
     assert int(counts["oom_kill"]) >= 1
+    assert host.json("stats", name, "--json")["oom_kills"] >= 1
+    told = [json.loads(line) for line in host.ok("events", "--json", name).splitlines()]
+    assert any(each["kind"] == "oom" for each in told)
 
 
 def test_no_more_processes_than_allowed(host: Host, root: tuple[str, str]) -> None:
