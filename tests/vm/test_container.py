@@ -8,14 +8,15 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import DEVNULL, run
 
 import pytest
 
 from tests.support import roots
 from tests.support.containers import Host, host
-from tests.system.container.test_disk_limits import test_a_slow_disk
+from tests.support.disks import mounted_disk
 
-__all__ = ["host", "test_a_slow_disk"]
+__all__ = ["host"]
 
 pytestmark = pytest.mark.vm(roots=("busybox",))
 
@@ -81,6 +82,25 @@ def test_no_more_processes_than_allowed(host: Host, root: tuple[str, str]) -> No
     assert b"fork" in done.stderr
     assert int(said(name, "payload/pids.current")) <= 8
     assert host.json("ps", name, "--json")
+
+
+def test_a_slow_disk(host: Host, root: tuple[str, str], tmp_path: Path) -> None:
+    """What is read without a limit is there while the container still reads."""
+    size = 4 << 20
+    with mounted_disk(tmp_path) as (device, at):
+        (at / "file").write_bytes(b"x" * size)
+        limit = ("--device-read-bps", f"{device}:65536", "-v", f"{at}:/data")
+        name = host.run(*limit, *root, "--", "/bin/sleep", "1000")
+        assert "rbps=65536" in said(name, "payload/io.max")
+        read = ("of=/dev/null", "bs=64k", "iflag=direct")
+        late = host.start("exec", name, "--", "dd", "if=/data/file", *read, stderr=DEVNULL)
+        until(lambda: "rbytes=" in said(name, "payload/io.stat"), "reading")
+        run(["dd", f"if={at}/file", *read], check=True, stderr=DEVNULL)
+        assert late.poll() is None
+        assert int(said(name, "payload/io.stat").partition("rbytes=")[2].split()[0]) < size
+        late.kill()
+        late.wait()
+        host.clear()
 
 
 def test_frozen_and_thawed(host: Host, root: tuple[str, str]) -> None:
