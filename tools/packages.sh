@@ -18,6 +18,7 @@ user-mode-linux   # a kernel with cgroup v2, booted in two seconds
 kmod              # loads the modules of that kernel
 iproute2          # looks at the network as others see it (tests only, pyinit never calls it)
 procps            # ps and pgrep as others see a container's processes
+e2fsprogs         # a file system on a disk of a test's own
 strace            # counts wake-ups and system calls
 zsh               # completes command lines of pyinit-ctl
 fish              # the same

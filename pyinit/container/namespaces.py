@@ -51,7 +51,10 @@ class Namespaces(Struct):
             if source == "private":
                 wanted.made.add(kind)
             elif source != "host":
-                wanted.joined[kind] = _open(kind, source, stack)
+                opened = _open(kind, source, stack)
+                # Nobody can join the user namespace that he is in already (setns(2)).
+                if kind != "user" or not _is_ours(opened):
+                    wanted.joined[kind] = opened
         return wanted
 
     @classmethod
@@ -229,6 +232,10 @@ def _open(kind: str, source: str, stack: ExitStack) -> int:
     if not pins.is_namespace(descriptor):
         raise UsageError(f"{kind} namespace {source}: that file is no namespace")
     return descriptor
+
+
+def _is_ours(descriptor: int) -> bool:
+    return os.path.samestat(os.fstat(descriptor), os.stat("/proc/self/ns/user"))
 
 
 def _path_of(kind: str, source: str) -> str:

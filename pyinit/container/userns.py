@@ -14,7 +14,7 @@ from pathlib import Path
 from pyinit.container import idranges
 from pyinit.errors import SystemFault, Unsupported, UsageError
 from pyinit.spec.container import ContainerSpec
-from pyinit.spec.idmap import IdMap, Range, kept, parse_map, rooted
+from pyinit.spec.idmap import MOST_ID, IdMap, Range, kept, parse_map, rooted
 
 NO_NAMESPACES = (
     "not root and no user namespaces: run this as root, or see user.max_user_namespaces,"
@@ -52,10 +52,14 @@ def choose_map(spec: ContainerSpec, undo: ExitStack | None) -> IdMap | None:
     source = source_of(spec)
     if source == "host" or source.startswith(("container:", "/")):
         return None
-    if source not in ("auto", "keep-id"):
+    superuser = os.geteuid() == 0
+    if source == "private" and superuser:
+        everybody = (Range(0, 0, MOST_ID + 1),)
+        return IdMap(everybody, everybody)
+    if source not in ("auto", "keep-id", "private"):
         ranges = parse_map(source)
         return IdMap(ranges, ranges)
-    if os.geteuid() == 0:
+    if superuser:
         return _leased(spec.name, source, undo)
     return _own(source)
 

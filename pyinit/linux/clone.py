@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import _signal
 import ctypes
+import operator
+from collections import deque
+from itertools import tee
 
 from pyinit.linux.libc import SYS_CLONE3, failed, libc_holding_gil
 from pyinit.linux.prctl import prctl
@@ -70,12 +73,17 @@ def _tid_address() -> int:
 def _fork(arguments: CloneArguments) -> int:
     size = ctypes.c_size_t(ctypes.sizeof(arguments))
     _before()
-    pid: int = libc_holding_gil.syscall(ctypes.c_long(SYS_CLONE3), ctypes.byref(arguments), size)
-    if pid == 0:
-        _after_in_child()
-        return 0
-    error = failed("clone3") if pid < 0 else None
-    _after_in_parent()
-    if error is not None:
-        raise error
+    # From the call to the hook behind it no bytecode may run in the child: the interpreter looks
+    # after each call whether another thread has asked for the GIL, gives it away, and waits for
+    # that thread to have it, which in the child does not exist. So C alone goes from one to the
+    # other, by iterators.
+    call = map(
+        libc_holding_gil.syscall, (ctypes.c_long(SYS_CLONE3),), (ctypes.byref(arguments),), (size,)
+    )
+    results, chosen = tee(call)
+    hooks = map({0: _after_in_child}.get, chosen, (_after_in_parent,))
+    deque(map(operator.call, hooks), maxlen=0)
+    pid: int = next(results)
+    if pid < 0:
+        raise failed("clone3")
     return pid

@@ -167,7 +167,7 @@ def check_namespace(kind: str, source: str) -> None:
     if source == "host" or source.startswith(("container:", "/")):
         return
     if kind == "user":
-        if source not in ("auto", "keep-id"):
+        if source not in ("auto", "keep-id", "private"):
             parse_map(source)
         return
     if source == "private":

@@ -59,7 +59,7 @@ def _parse_range(text: str, part: str) -> Range:
     numbers = part.split(":")
     if len(numbers) != 3 or not all(re.fullmatch(_NUMBER, each) for each in numbers):
         raise UsageError(
-            f"--userns {text[:60]!r}: give host, auto, keep-id, container:NAME, a path,"
+            f"--userns {text[:60]!r}: give host, private, auto, keep-id, container:NAME, a path,"
             " or INSIDE:OUTSIDE:COUNT[,…]"
         )
     inside, outside, count = map(int, numbers)

@@ -35,7 +35,8 @@ Value = TypeVar("Value", bound=msgspec.Struct)
 def parse_network(text: str) -> Network:
     """The value of `--net`: none, host, bridge[:NAME][,KEY=VALUE…], container:NAME, ns:PATH, /PATH.
 
-    A bridge's keys are subnet, subnet6, ip, ip6, mac and nat. Raises UsageError.
+    `private` is none as well. A bridge's keys are subnet, subnet6, ip, ip6, mac and nat. Raises
+    UsageError.
     """
     mode, colon, rest = text.partition(":")
     if text.startswith("/"):
@@ -44,8 +45,8 @@ def parse_network(text: str) -> Network:
         return _made("--net", text, PathNetwork, path=rest)
     if mode == "container":
         return _made("--net", text, ContainerNetwork, name=rest)
-    if not colon and text in ("none", "host"):
-        return NoNetwork() if text == "none" else HostNetwork()
+    if not colon and text in ("none", "private", "host"):
+        return HostNetwork() if text == "host" else NoNetwork()
     if mode.partition(",")[0] == "bridge":
         return _parse_bridge("--net", text)
     raise UsageError(

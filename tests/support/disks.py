@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SIZE = 32 << 20
+
 # Freezes, says so, and thaws when its input ends: with the block, or with the test's process. And
 # after a minute, for nothing can end a process that waits for such a disk.
 FREEZE = """
@@ -16,17 +18,27 @@ fsfreeze --unfreeze "$1"
 
 
 @contextmanager
-def disk(image: Path, place: Path, size: int = 32 << 20) -> Iterator[None]:
-    """An ext4 of its own, in a file, mounted at `place`. Needs root and a loop device."""
-    with image.open("wb") as file:
-        file.truncate(size)
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, place], check=True)
-    place.chmod(0o700)
+def mounted_disk(folder: Path, at: Path | None = None) -> Iterator[tuple[str, Path]]:
+    """A small ext4 in a file: its device's path and where it is mounted, while it lasts.
+
+    That is a folder of the user's own in `folder`, or `at`. Needs root and a loop device.
+    """
+    image, at = folder / "image", at or folder / "disk"
+    image.touch()
+    with image.open("r+b") as file:
+        file.truncate(SIZE)
+    at.mkdir(mode=0o700, exist_ok=True)
+    _run("mkfs.ext4", "-q", "-F", "-O", "^has_journal", str(image))
+    device = _run("losetup", "--find", "--show", str(image)).strip()
     try:
-        yield
+        _run("mount", device, str(at))
+        at.chmod(0o700)
+        try:
+            yield device, at
+        finally:
+            _run("umount", str(at))
     finally:
-        subprocess.run(["umount", place], check=True)
+        _run("losetup", "--detach", device)
 
 
 @contextmanager
@@ -42,3 +54,9 @@ def frozen(place: Path) -> Iterator[None]:
         finally:
             guard.communicate(timeout=30)
     assert guard.returncode == 0
+
+
+def _run(*words: str) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, (words, done.stderr)
+    return done.stdout

@@ -29,7 +29,7 @@ prepare_uml() {
     printf '#!/bin/sh\nexec modprobe -d /run/kmod "$@"\n' >/run/kmod/modprobe
     chmod 755 /run/kmod/modprobe
     echo /run/kmod/modprobe >/proc/sys/kernel/modprobe
-    for name in overlay veth bridge nf_tables tun; do /run/kmod/modprobe "$name"; done
+    for name in overlay veth bridge nf_tables tun loop; do /run/kmod/modprobe "$name"; done
 }
 
 # virtme-ng: its init has mounted nearly all. Its /tmp is an overlay, which can't be the upper
@@ -37,7 +37,7 @@ prepare_uml() {
 prepare_debian() {
     mount -o remount,gid=5,mode=620,ptmxmode=666 /dev/pts
     keep_over /tmp
-    for name in overlay veth bridge nf_tables tun; do modprobe "$name"; done
+    for name in overlay veth bridge nf_tables tun loop; do modprobe "$name"; done
 }
 
 # Mounts a tmpfs on each folder given, and what VM_KEEP and VM_RESULTS name again within it.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import DEVNULL, run
 
 import pytest
 
 from tests.support import roots
 from tests.support.containers import Host, host
+from tests.support.disks import mounted_disk
 
 __all__ = ["host"]
 
@@ -50,7 +53,10 @@ def test_limits_are_in_force_and_init_is_outside_of_them(host: Host, root: tuple
     assert said(name, "init/cgroup.procs").split() == [pid]
     assert Path(f"/proc/{pid}/cgroup").read_text() == f"0::/pyinit/{name}/init\n"
     usage = host.json("stats", name, "--json")
-    assert "cgroup-v2" in str(usage)
+    assert usage["source"] == "cgroup-v2"
+    assert usage["memory_limit"] == 64 << 20
+    assert usage["processes_limit"] == 32
+    assert usage["oom_kills"] == 0
     host.ok("update", name, "--memory", "96m", "--pids-limit", "-1")
     assert said(name, "payload/memory.max") == str(96 << 20)
     assert said(name, "payload/pids.max") == "max"
@@ -64,6 +70,9 @@ def test_running_out_of_memory_ends_the_payload_only(host: Host, root: tuple[str
     assert host.inside(name, "/bin/echo", "alive") == "alive\n"
     counts = dict(line.split() for line in said(name, "payload/memory.events").splitlines())
     assert int(counts["oom_kill"]) >= 1
+    assert host.json("stats", name, "--json")["oom_kills"] >= 1
+    told = [json.loads(line) for line in host.ok("events", "--json", name).splitlines()]
+    assert any(each["kind"] == "oom" for each in told)
 
 
 def test_no_more_processes_than_allowed(host: Host, root: tuple[str, str]) -> None:
@@ -73,6 +82,25 @@ def test_no_more_processes_than_allowed(host: Host, root: tuple[str, str]) -> No
     assert b"fork" in done.stderr
     assert int(said(name, "payload/pids.current")) <= 8
     assert host.json("ps", name, "--json")
+
+
+def test_a_slow_disk(host: Host, root: tuple[str, str], tmp_path: Path) -> None:
+    """What is read without a limit is there while the container still reads."""
+    size = 4 << 20
+    with mounted_disk(tmp_path) as (device, at):
+        (at / "file").write_bytes(b"x" * size)
+        limit = ("--device-read-bps", f"{device}:65536", "-v", f"{at}:/data")
+        name = host.run(*limit, *root, "--", "/bin/sleep", "1000")
+        assert "rbps=65536" in said(name, "payload/io.max")
+        read = ("of=/dev/null", "bs=64k", "iflag=direct")
+        late = host.start("exec", name, "--", "dd", "if=/data/file", *read, stderr=DEVNULL)
+        until(lambda: "rbytes=" in said(name, "payload/io.stat"), "reading")
+        run(["dd", f"if={at}/file", *read], check=True, stderr=DEVNULL)
+        assert late.poll() is None
+        assert int(said(name, "payload/io.stat").partition("rbytes=")[2].split()[0]) < size
+        late.kill()
+        late.wait()
+        host.clear()
 
 
 def test_frozen_and_thawed(host: Host, root: tuple[str, str]) -> None:

@@ -42,7 +42,7 @@ _FIXED: dict[str, Iterable[str]] = {
     "uts": _NAMESPACES,
     "time": _NAMESPACES,
     "cgroupns": ("private", "host"),
-    "userns": ("host", "auto", "keep-id", "container:"),
+    "userns": ("host", "private", "auto", "keep-id", "container:"),
     "pin": ("net", "ipc", "uts", "cgroup", "user", "time"),
     "cap-add": ("ALL", *(name.removeprefix("CAP_") for name in NAMES)),
     "cap-drop": ("ALL", *(name.removeprefix("CAP_") for name in NAMES)),

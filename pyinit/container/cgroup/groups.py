@@ -113,12 +113,14 @@ class ContainerCgroup:
         self.apply(limits)
 
     def payload(self) -> PayloadGroups:
-        """The descriptors for PID 1; they are this object's own and close with it."""
+        """The descriptors for PID 1, to be asked for before it `enter`s; they close with this."""
         found: dict[str, Group] = {}
         for one in self._trees:
             found |= dict.fromkeys(one.hierarchy.controllers, one.payload)
         if self._unified():
-            found = dict.fromkeys(self._available(self._tracking.payload), self._tracking.payload)
+            # What it will have: v2 hands controllers down once PID 1 is in its leaf.
+            handed = self._available(self._tracking.top) & (self._limits.controllers() | _COUNTED)
+            found = dict.fromkeys(handed, self._tracking.payload)
         return PayloadGroups(self._tracking.payload, found)
 
     def apply(self, limits: Limits) -> None:

@@ -44,6 +44,19 @@ def test_each_kind_is_made_shared_and_joined(host: Host, kind: str) -> None:
     assert inside(host, kind, option, path) == theirs
 
 
+def test_private_is_a_word_for_each_kind(host: Host) -> None:
+    for kind, option in OPTIONS.items():
+        assert inside(host, kind, option, "private") != own(kind)
+    words = ("--userns", "private", "--", "sh", "-c", "cat /proc/self/uid_map; id -u; touch /tmp/x")
+    assert host.ok("run", "--rm", *words).split() == ["0", "0", "4294967295", "0"]
+
+
+def test_a_user_namespace_that_is_the_hosts_is_shared(host: Host) -> None:
+    name = host.run("--", "sleep", "1000")
+    assert inside(host, "user", "--userns", f"container:{name}") == own("user")
+    assert inside(host, "user", "--userns", "/proc/self/ns/user") == own("user")
+
+
 def test_by_default_all_but_user_and_time_are_its_own(host: Host) -> None:
     listed = host.ok("run", "--rm", "--", "sh", "-c", LINKS).split()
     shared = {line.partition(":")[0] for line in listed if line == own(line.partition(":")[0])}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.containers import Host
-from tests.support.disks import disk, frozen
+from tests.support.disks import frozen, mounted_disk
 from tests.support.supervised import LIMIT_S, Stage
 
 pytestmark = pytest.mark.root
@@ -35,7 +35,7 @@ backoff = { initial = "10ms", limit = "20ms" }
 @pytest.fixture
 def on_a_disk(host: Host, tmp_path: Path) -> Iterator[Stage]:
     """Makes containers whose folders are on a disk of their own."""
-    with disk(tmp_path / "disk", host.run_dir):
+    with mounted_disk(tmp_path, host.run_dir):
         yield Stage(host, tmp_path)
         host.clear()
 

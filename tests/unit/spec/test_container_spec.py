@@ -42,7 +42,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"environment": {"A": "x\0"}}, "bad environment value"),
     ({"namespaces": {"mnt": "host"}}, "bad namespace"),
     ({"namespaces": {"ipc": "mine"}}, "bad ipc namespace"),
-    ({"namespaces": {"user": "private"}}, "give host"),
+    ({"namespaces": {"user": "own"}}, "give host"),
     ({"pins": ("pid",)}, "bad --pin"),
     ({"pins": ("net",), "remove": True}, "exclude each other"),
     ({"time_offsets": {"realtime": 1}}, "bad time offset"),

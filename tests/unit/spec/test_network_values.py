@@ -18,6 +18,7 @@ from pyinit.spec import network_options as options
     ("text", "value"),
     [
         ("none", values.NoNetwork()),
+        ("private", values.NoNetwork()),
         ("host", values.HostNetwork()),
         ("container:web", values.ContainerNetwork("web")),
         ("ns:/run/netns/a", values.PathNetwork("/run/netns/a")),
