@@ -59,6 +59,10 @@ class CheckRecord:
         """Note a success or why it failed; whether the service's health changes by it."""
         return self._went_well() if reason is None else self._went_wrong(reason, counts=counts)
 
+    def forget(self) -> None:
+        """The service runs no more, and is asked for anew when it does."""
+        self.healthy, self.failures, self.error = None, 0, ""
+
     def _went_well(self) -> bool:
         news = self.healthy is False
         self.healthy, self.failures, self.error = True, 0, ""

@@ -216,6 +216,8 @@ class Runner:
         if unit.checking is not None:
             unit.checking.cancel()
             unit.checking = None
+            for record in unit.checks.values():
+                record.forget()
 
     async def _check(self, unit: Unit, scope: trio.CancelScope, records: list[CheckRecord]) -> None:
         with scope:

@@ -163,8 +163,9 @@ def exited_in_kill(m: Moment) -> Outcome:
 
 
 def _told_exit(event: ev.Exited) -> Tell:
-    name = None if event.signal is None else signal_name(event.signal)
-    return Tell("exited", {"code": event.code, "signal": name})
+    if event.signal is not None:
+        return Tell("exited", {"signal": event.signal})
+    return Tell("exited", {"code": event.code})
 
 
 def _signal_rest(spec: ServiceSpec) -> tuple[Action, ...]:
@@ -295,7 +296,7 @@ def _back_off(m: Moment, verdict: Verdict) -> Outcome:
         streak=m.life.streak + 1,
         restarts=m.life.restarts + 1,
     )
-    told = {"seconds": seconds, "reason": verdict.reason, "attempt": waiting.streak}
+    told = {"seconds": round(seconds, 3), "reason": verdict.reason, "attempt": waiting.streak}
     return waiting, (Tell("restarting", told),)
 
 

@@ -19,7 +19,8 @@ from pyinit.spec.service import ServiceSpec, Type
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to say about a service. `since` is a time of the wall clock.
+    """What there is to say about a service. `since` is a time of the wall clock, 0 where it was
+    never in another state.
 
     `code` and `signal` are those of the last main process that ended, `reason` says why the
     service failed or is about to be restarted, `next` in how many seconds something happens
@@ -117,7 +118,7 @@ class Unit:
             state=life.state,
             enabled=self.enabled,
             pid=life.pid,
-            since=time.time() - (now - life.since),
+            since=time.time() - (now - life.since) if life.since else 0.0,
             restarts=life.restarts,
             code=ended.code if ended else None,
             signal=ended.signal if ended else None,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
+from pyinit.spec.signals import signal_name
 from pyinit_ctl.blocking import BlockingClient
 from pyinit_ctl.click_options import json_option
 from pyinit_ctl.printable import printable
@@ -60,9 +61,11 @@ def _print(event: Event, as_json: bool) -> None:
         return
     when = datetime.fromtimestamp(event.time).astimezone().isoformat(" ", "milliseconds")
     words = [str(event.number), when, event.kind, event.subject or "-"]
-    words += [f"{name}={_value(value)}" for name, value in event.details.items()]
+    words += [f"{name}={_value(name, value)}" for name, value in event.details.items()]
     sys.stdout.write(printable(" ".join(words)) + "\n")
 
 
-def _value(value: object) -> str:
+def _value(name: str, value: object) -> str:
+    if name == "signal" and isinstance(value, int):
+        return signal_name(value)
     return value if isinstance(value, str) and value.isalnum() else json.dumps(value)

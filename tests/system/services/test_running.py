@@ -216,3 +216,29 @@ def test_a_name_that_is_a_service_and_an_exec(stage: Stage) -> None:
         stage.host.ok("signal", "--exec", container.name, "web", "KILL")
         assert container.service("web").state == "running"
         assert stage.host.ctl("signal", container.name, "nope", "KILL").returncode == 125
+
+
+def test_what_the_events_say_of_ends(stage: Stage) -> None:
+    toml = """
+    [services.fails]
+    command = "sh -c 'exit 3'"
+    restart = "on-failure"
+    backoff = { initial = "10ms", attempts = 1 }
+    [services.never]
+    command = "true"
+    startup = "disabled"
+    [services.web]
+    command = "sleep 1000"
+    """
+    with stage.run(toml, "--", "sleep", "1000") as container:
+        container.until_state("fails", "failed")
+        stage.host.ok("signal", container.name, "web", "KILL")
+        container.until_state("web", "failed")
+        events = container.events()
+        ends = {e["subject"]: e["details"] for e in events if e["kind"] == "exited"}
+        assert ends == {"fails": {"code": 3}, "web": {"signal": 9}}
+        (restart,) = [e["details"] for e in events if e["kind"] == "restarting"]
+        assert restart["seconds"] == round(restart["seconds"], 3)
+        assert "exited web signal=SIGKILL" in stage.host.ok("events", container.name)
+        assert container.service("never").since == 0
+        assert "disabled   -" in stage.host.ok("services", container.name)

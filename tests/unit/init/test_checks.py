@@ -152,8 +152,10 @@ async def test_checks_are_for_services_that_run(autojump_clock: MockClock) -> No
         s.processes.behave["check"] = lambda process: process.exit(0)
         await s.start()
         await trio.sleep(11)
+        assert [check.healthy for check in s.supervisor.checks()] == [True]
         s.supervisor.stop("a")
         await trio.sleep(60)
+        assert [check.healthy for check in s.supervisor.checks()] == [None]
         assert len([p for p in s.processes.spawned if p.launch.role == "check"]) == 2
 
 

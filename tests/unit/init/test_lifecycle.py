@@ -143,7 +143,7 @@ def test_stopping_is_signal_grace_and_kill() -> None:
     story.elapse()
     assert story.actions == [Tell("killed"), ev.KillAll(), ev.Arm(story.now + KILL_PATIENCE)]
     story.on(ev.Exited(signal=9))
-    assert story.actions == [Tell("exited", {"code": None, "signal": "SIGKILL"})]
+    assert story.actions == [Tell("exited", {"signal": signal.SIGKILL})]
     story.on(ev.Gone())
     assert (story.life.state, story.told) == (State.INACTIVE, ["stopped"])
 
