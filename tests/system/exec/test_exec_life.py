@@ -187,8 +187,15 @@ def test_every_exec_is_in_the_audit_log(init: Init, caller: Caller) -> None:
     assert caller.fail("Exec", command={"argv": ["/nowhere"]}, id=f"{name}-2")[0] == (
         "CommandNotFound"
     )
-    lines = [json.loads(line) for line in init.log().splitlines() if name in line]
-    begun, ended, failed = lines
+
+    def written() -> list[str]:
+        return [line for line in init.log().splitlines() if name in line]
+
+    limit = time.monotonic() + PATIENCE_S
+    while len(written()) < 3:  # a thread writes them
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    begun, ended, failed = map(json.loads, written())
     assert begun["event"] == "exec begun"
     assert (begun["argv"], begun["user"]) == (["sh", "-c", "exit 3"], "nobody")
     assert (begun["peer_uid"], begun["pid"] > 1) == (0, True)

@@ -70,7 +70,7 @@ def test_no_module_is_loaded_after_the_pivot(
     os.waitid(os.P_PIDFD, container.pidfd, os.WEXITED)
     log = (container.folder / "logs" / "init.log").read_text()
     container.close()
-    assert log.splitlines()[-1] == "grown: []", log
+    assert "grown: []" in log.splitlines(), log
     assert "could not" not in log
     assert "failed" not in log
 
