@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import DEVNULL, run
 
 import pytest
 
+from pyinit_ctl.blocking import BlockingClient
 from tests.support import roots
 from tests.support.containers import Host, host
 from tests.support.disks import mounted_disk
@@ -152,3 +153,49 @@ def test_all_of_it_goes_back(host: Host, root: tuple[str, str], userns: str) -> 
     until(lambda: host.state(name).get("cleared"), "cleared by its waiter")
     assert not (GROUPS / name).exists()
     assert not Path("/sys/class/net/pyitest0").exists()
+
+
+SERVICES = """
+[services.ticking]
+command = "sleep 0.1"
+restart = "always"
+backoff = { initial = "50ms", limit = "50ms" }
+[services.checked]
+command = "sleep 1000"
+checks.well = { exec = "true", period = "100ms", action = "restart" }
+stop-timeout = "1h"
+"""
+
+
+@pytest.fixture
+def jump() -> Iterator[Callable[[float], None]]:
+    """Sets the clock of this kernel so many seconds off; afterwards it is right again."""
+    clock, begin, at = time.CLOCK_REALTIME, time.time(), time.monotonic()
+    yield lambda seconds: time.clock_settime(clock, time.time() + seconds)
+    time.clock_settime(clock, begin + time.monotonic() - at)
+
+
+def test_the_clock_jumps(
+    host: Host, root: tuple[str, str], tmp_path: Path, jump: Callable[[float], None]
+) -> None:
+    """By days, forth and back: restarts, checks and graces go by a clock that can't be set."""
+    file = tmp_path / "services.toml"
+    file.write_text(SERVICES)
+    name = host.run(*root, "--services", str(file))
+    with BlockingClient(str(host.run_dir / name / "control.sock")) as client:
+        client.set_timeout(LIMIT_S)
+
+        def restarts() -> int:
+            found = {each["name"]: each for each in client.call("ListServices")["services"]}
+            assert found["checked"]["restarts"] == 0
+            assert found["checked"]["healthy"] is not False
+            return int(found["ticking"]["restarts"])
+
+        for days in (3, -6):
+            jump(days * 86400)
+            most = restarts() + 3
+            until(lambda most=most: restarts() >= most, "restarted after the clock jumped")
+            assert client.run(["/bin/echo", "alive"]).stdout == b"alive\n"
+            assert 0 <= client.describe().uptime < 600
+    host.ok("stop", name)
+    assert host.exit(name)["exit_code"] == 0
