@@ -42,6 +42,7 @@ gcc               # a hostile libnss and other payloads in C
 libc6-dev         # the same
 LIST
     bench) sed 's/ *#.*//' <<'LIST' ;;
+lxc               # peer that is a way in: lxc-attach
 tini              # peers that are PID 1
 dumb-init
 catatonit

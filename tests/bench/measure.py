@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def in_turns(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def in_turns(
+    candidates: Mapping[str, Callable[[], object]], rounds: int, apart: float = 0
+) -> dict[str, list[float]]:
     """Milliseconds of each run of each candidate; every round runs each once, so that what the
-    machine does meanwhile hits all alike."""
+    machine does meanwhile hits all alike. Before each run are `apart` seconds of rest."""
     taken: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, run in candidates.items():
+            time.sleep(apart)
             begin = time.perf_counter()
             run()
             taken[name].append((time.perf_counter() - begin) * 1000)
