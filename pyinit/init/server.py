@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -294,14 +295,21 @@ class Connection:
         except OSError:
             sent = 0  # full, or gone: sending the rest will tell
         if sent < len(data):
-            self._answering = True
-            self._nursery.start_soon(self._send_rest, data[sent:])
+            self._leave_to_task(data[sent:])
 
     def _look_on(self) -> None:
         """An open call was answered, by whoever: what came behind it is for a task of ours."""
         if not self._answering and (self._codec.waiting or self._is_over()):
-            self._answering = True
-            self._nursery.start_soon(self._send_rest, b"")
+            self._leave_to_task(b"")
+
+    def _leave_to_task(self, data: bytes) -> None:
+        """Have the rest sent, and what came behind taken up.
+
+        Nobody is left to do so, nor to get it, between the end of the tasks and that of `run`.
+        """
+        self._answering = True
+        with suppress(RuntimeError):  # the nursery is closed to new arrivals
+            self._nursery.start_soon(self._send_rest, data)
 
     async def _send_rest(self, data: bytes) -> None:
         await send_all(self._socket, data)

@@ -205,6 +205,19 @@ def test_a_detached_terminal_is_come_back_to(init: Init, caller: Caller) -> None
         os.close(master)
 
 
+def test_clients_that_go_as_their_commands_end(init: Init, caller: Caller) -> None:
+    """The answer has nowhere to go by then, and is nobody's trouble."""
+    for _ in range(40):
+        with init.caller() as client:
+            client.send("Exec", {"command": {"argv": ["cat"]}, "terminal": SIZE}, more=True)
+            started = client.receive()
+            (master,) = started.fds
+            caller.call("DetachExec", id=started.parameters["id"])
+            os.write(master, b"\x04")  # the end of its input
+            os.close(master)
+    until(lambda: caller.call("Describe")["container"]["execs"] == 0)
+
+
 def test_an_attached_terminal_is_detached_and_its_output_kept(init: Init, caller: Caller) -> None:
     with init.caller() as client:
         command = {"argv": ["bash", "-c", "echo first; read line; echo second; exit 6"]}
