@@ -84,6 +84,18 @@ def test_queued_calls_are_answered_one_at_a_time_in_order() -> None:
     assert not take_call(server, client.call("io.x.D")).queued
 
 
+def test_what_is_queued_is_told_before_its_turn() -> None:
+    client, server = pair()
+    first, second = client.call("a.B"), client.call("a.C")
+    take_call(server, first)
+    assert server.waiting == 0
+    server.feed(second)
+    assert server.waiting == len(second)
+    server.reply()
+    take_call(server)
+    assert server.waiting == 0
+
+
 def test_a_more_call_streams_until_its_final_reply() -> None:
     client, server = pair()
     call = take_call(server, client.call("io.x.Watch", more=True))
