@@ -5,6 +5,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 py := .venv/bin/python
+covered := $(addprefix tests/unit/,varlink spec init container network)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run-venv demo test packages lint coverage bench test-vm docs pins clean
@@ -27,10 +28,10 @@ lint: venv ## ruff and mypy
 	$(py) -m mypy
 
 coverage: venv ## the pure parts, with every branch covered or a failure
-	$(py) -m pytest -q --cov --cov-report=term $(addprefix tests/unit/,varlink spec init container network)
+	$(py) -m pytest -q --cov --cov-report=term $(covered)
 
-test: venv packages lint coverage ## lint, coverage, then all tests (PYTEST_ARGS picks some)
-	$(py) -m pytest $(PYTEST_ARGS)
+test: venv packages lint coverage ## lint, coverage, then the other tests (PYTEST_ARGS picks some)
+	$(py) -m pytest $(or $(PYTEST_ARGS),$(addprefix --ignore=,$(covered)))
 
 packages: ## as root: install the Debian packages that tests need
 	@tools/packages.sh install test

@@ -75,7 +75,7 @@ def test_limits_of_a_users_container(user: User, session: None) -> None:
         assert usage.source == "cgroup-v2"
         assert usage.oom_kills == 1
         client.call("Freeze")
-        assert "frozen 1" in (payload / "exec-1" / "cgroup.events").read_text()
+        assert "frozen 1" in (payload / "exec-0" / "cgroup.events").read_text()
         client.call("Thaw")
     state = json.loads((user.run_dir / "mine" / "state.json").read_text())
     pidfd = os.pidfd_open(state["pid"])

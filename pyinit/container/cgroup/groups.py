@@ -113,15 +113,20 @@ class ContainerCgroup:
         self.apply(limits)
 
     def payload(self) -> PayloadGroups:
-        """The descriptors for PID 1, to be asked for before it `enter`s; they close with this."""
+        """The descriptors for PID 1; they are this object's own and close with it."""
         found: dict[str, Group] = {}
         for one in self._trees:
             found |= dict.fromkeys(one.hierarchy.controllers, one.payload)
         if self._unified():
-            # What it will have: v2 hands controllers down once PID 1 is in its leaf.
-            handed = self._available(self._tracking.top) & (self._limits.controllers() | _COUNTED)
-            found = dict.fromkeys(handed, self._tracking.payload)
+            found = dict.fromkeys(self._handed(), self._tracking.payload)
         return PayloadGroups(self._tracking.payload, found)
+
+    def _handed(self) -> frozenset[str]:
+        """The controllers that the payload has, or will have: v2 hands them down once PID 1 is
+        in its leaf, and has closed the group above by then."""
+        if self._tracking.top.descriptor < 0:
+            return self._available(self._tracking.payload)
+        return self._available(self._tracking.top) & (self._limits.controllers() | _COUNTED)
 
     def apply(self, limits: Limits) -> None:
         """Put limits in force, also while the container runs; all of them, or none.
