@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
+import structlog
 import trio
 
 from pyinit.init.leaves import Leaf
@@ -30,6 +31,8 @@ from pyinit.spec.status import ExitStatus
 
 # After so many in one go other tasks get their turn, before the rest is looked at.
 BATCH = 2000
+
+log = structlog.get_logger("init")
 
 
 class Child:
@@ -98,7 +101,10 @@ class Child:
 
     def _over(self) -> None:
         for function in self._when_over:
-            function()
+            try:
+                function()
+            except Exception:  # a bug in one must not end PID 1
+                log.exception("what waited for a child failed", pid=self.pid)
         self._when_over.clear()
         for event in (self._settled, self._started):
             if event is not None:

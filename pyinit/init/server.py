@@ -167,19 +167,27 @@ class Connection:
         self._answering = False
         # The call that was left open, and what to do when the client goes away.
         self._open: tuple[Call, Callable[[], None]] | None = None
+        self._gone = False
         self.peer = peer_of(sock)
 
     async def run(self) -> None:
         """Serve until the client goes away or breaks the rules."""
         try:
             async with trio.open_nursery() as self._nursery:
-                await self._read_calls()
+                try:
+                    await self._read_calls()
+                finally:
+                    self._let_go()  # before the nursery closes: then nothing can be begun
         finally:
-            if self._open is not None:
-                (_, abandon), self._open = self._open, None
-                abandon()
             for descriptor in self._codec.take_fds():
                 os.close(descriptor)
+
+    def _let_go(self) -> None:
+        """Nobody is there to be answered any more."""
+        self._gone = True
+        if self._open is not None:
+            (_, abandon), self._open = self._open, None
+            abandon()
 
     async def _read_calls(self) -> None:
         try:
@@ -265,7 +273,10 @@ class Connection:
         await send_all(self._socket, data, fds)
 
     def leave_open(self, call: Call, abandon: Callable[[], None]) -> None:
-        self._open = (call, abandon)
+        if self._gone:
+            abandon()
+        else:
+            self._open = (call, abandon)
 
     def answer_open(self, parameters: Any) -> None:
         if (call := self._close()) is None:
