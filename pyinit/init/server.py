@@ -14,7 +14,6 @@ import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -167,19 +166,27 @@ class Connection:
         self._answering = False
         # The call that was left open, and what to do when the client goes away.
         self._open: tuple[Call, Callable[[], None]] | None = None
+        self._gone = False
         self.peer = peer_of(sock)
 
     async def run(self) -> None:
         """Serve until the client goes away or breaks the rules."""
         try:
             async with trio.open_nursery() as self._nursery:
-                await self._read_calls()
+                try:
+                    await self._read_calls()
+                finally:
+                    self._let_go()  # before the nursery closes: then nothing can be begun
         finally:
-            if self._open is not None:
-                (_, abandon), self._open = self._open, None
-                abandon()
             for descriptor in self._codec.take_fds():
                 os.close(descriptor)
+
+    def _let_go(self) -> None:
+        """Nobody is there to be answered any more."""
+        self._gone = True
+        if self._open is not None:
+            (_, abandon), self._open = self._open, None
+            abandon()
 
     async def _read_calls(self) -> None:
         try:
@@ -265,7 +272,10 @@ class Connection:
         await send_all(self._socket, data, fds)
 
     def leave_open(self, call: Call, abandon: Callable[[], None]) -> None:
-        self._open = (call, abandon)
+        if self._gone:
+            abandon()
+        else:
+            self._open = (call, abandon)
 
     def answer_open(self, parameters: Any) -> None:
         if (call := self._close()) is None:
@@ -303,13 +313,9 @@ class Connection:
             self._leave_to_task(b"")
 
     def _leave_to_task(self, data: bytes) -> None:
-        """Have the rest sent, and what came behind taken up.
-
-        Nobody is left to do so, nor to get it, between the end of the tasks and that of `run`.
-        """
+        """Have the rest sent, and what came behind taken up."""
         self._answering = True
-        with suppress(RuntimeError):  # the nursery is closed to new arrivals
-            self._nursery.start_soon(self._send_rest, data)
+        self._nursery.start_soon(self._send_rest, data)
 
     async def _send_rest(self, data: bytes) -> None:
         await send_all(self._socket, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 import pytest
 
@@ -15,6 +16,8 @@ TRUE = {"command": {"argv": ["/bin/true"]}}
 EXIT_3 = {"command": {"argv": ["sh", "-c", "exit 3"]}}
 # Calls whose answers are together more than a socket holds (net.core.wmem_default).
 MANY = 600
+# Clients, each of which leaves at another moment, 0 to 2.5 ms after its call.
+LEAVING = 300
 
 
 def execs(caller: Caller) -> int:
@@ -81,3 +84,16 @@ def test_a_client_that_reads_late_gets_every_answer(init: Init, caller: Caller) 
         assert str(caller.receive().error).endswith("CommandNotFound")
         assert "container" in caller.receive().parameters
     assert caller.receive().parameters["status"] == {"code": 3}
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_client_that_leaves_as_its_command_ends(init: Init, caller: Caller, more: bool) -> None:
+    """Whichever comes first, there is nobody to answer, and PID 1 goes on."""
+    for number in range(LEAVING):
+        with init.caller() as client:
+            client.send("Exec", {"command": {"argv": ["/bin/true"], "grace": 0}}, more=more)
+            if more:
+                client.receive()
+            time.sleep(number % 50 / 20_000)
+    until(lambda: execs(caller) == 0)
+    assert '"level":"error"' not in init.log()
