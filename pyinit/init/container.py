@@ -82,8 +82,12 @@ class Container:
             raise ShuttingDown("the container is shutting down")
 
     def request_end(self, grace: float | None = None) -> None:
-        """Begin the end of the container; a second request takes away the grace."""
-        if self.end_requested.is_set() or self.state == "stopping":
+        """Begin the end of the container; a second request takes away the grace.
+
+        The main command's end is the first, also where nobody has had the time to act on it.
+        """
+        ended = self.main is not None and self.main.status is not None
+        if ended or self.end_requested.is_set() or self.state == "stopping":
             self.hurry.set()
             return
         if grace is not None:
