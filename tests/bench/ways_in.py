@@ -59,7 +59,7 @@ def dropbear(host: Host, name: str, folder: Path) -> Iterator[list[str]]:
         *(
             "sh",
             "-c",
-            "mkdir -pm 700 /root/.ssh && cp /bench/dropbear/public /root/.ssh/authorized_keys",
+            "mkdir -pm 700 ~/.ssh && cp /bench/dropbear/public ~/.ssh/authorized_keys",
         ),
     )
     server = ["dropbear", "-F", "-E", "-r", "/bench/dropbear/host", "-p", f"127.0.0.1:{port}"]
