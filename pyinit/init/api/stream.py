@@ -27,7 +27,7 @@ CHUNK = 65536
 # After the command's end its output may be held open by what it left behind. What is there
 # by then is still sent; nothing is waited for beyond so long (seconds), or so many bytes: a
 # pipe of the default size (pipe(7)), and what was on its way.
-QUIET = 0.3
+QUIET = 1.0
 MOST_LEFT = 2 * CHUNK
 END_OF_FILE = b"\x04"
 
