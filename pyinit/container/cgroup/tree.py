@@ -21,6 +21,8 @@ SHARED = "-"
 LEAVES = ("init", "payload")
 _ATTEMPTS = 10
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_GONE = {errno.ENOENT, errno.ENODEV}
+"""What a path gives, and the files of an open folder give, where a group was removed."""
 
 
 class Tree(Struct, frozen=True):
@@ -99,6 +101,13 @@ def _remove_shared(path: str) -> None:
             path = os.path.dirname(path)
 
 
+def remove_unused(path: str) -> None:
+    """Remove the shared group at `path` if no container is in it, marked or not."""
+    with contextlib.suppress(OSError):
+        _adopt(path)
+        _remove_shared(path)
+
+
 def is_shared(path: str) -> bool:
     """Whether the group is one that pyinit made to hold those of containers."""
     with open_group(path) as group:
@@ -107,12 +116,12 @@ def is_shared(path: str) -> bool:
 
 def _make_top(hierarchy: Hierarchy, path: str) -> Group:
     for _ in range(_ATTEMPTS):
-        _make_shared(hierarchy, os.path.dirname(path))
         try:
+            _make_shared(hierarchy, os.path.dirname(path))
             os.mkdir(path)
-        except FileNotFoundError:
-            continue  # the last container there went, and took the shared group with it
-        except OSError:
+        except OSError as error:
+            if error.errno in _GONE:
+                continue  # the last container there went, and took the shared group with it
             _remove_shared(os.path.dirname(path))
             raise
         return _opened(hierarchy, path, os.path.basename(path))
@@ -120,11 +129,20 @@ def _make_top(hierarchy: Hierarchy, path: str) -> Group:
 
 
 def _make_shared(hierarchy: Hierarchy, path: str) -> None:
-    """Make the groups above a container's that are missing, each marked as shared."""
+    """Make the groups above a container's that are missing, each marked as shared.
+
+    Those that are there may be half made: by another launch at this moment, or by one that
+    was killed in the middle.
+    """
     missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
+    above = path
+    while not os.path.isdir(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    if not missing:
+        _adopt(path)
+    if _is_cpuset(hierarchy):
+        _fill_cpusets(hierarchy.mountpoint, above)
     for group in reversed(missing):
         try:
             os.mkdir(group)
@@ -136,34 +154,53 @@ def _make_shared(hierarchy: Hierarchy, path: str) -> None:
         _opened(hierarchy, group, SHARED).close()
 
 
+def _adopt(path: str) -> None:
+    """Mark the group `path`, of the name that pyinit uses, if it is empty and nobody's."""
+    with open_group(path) as group:
+        if group.owner() is None and not group.children() and not group.populated():
+            group.mark(SHARED)
+
+
 def _opened(hierarchy: Hierarchy, path: str, owner: str) -> Group:
     """Open and mark the group just made at `path`, or remove it again."""
     try:
         group = open_group(path)
         try:
             group.mark(owner)
-            if "cpuset" in hierarchy.controllers and not hierarchy.unified:
+            if _is_cpuset(hierarchy):
                 _inherit_cpuset(path, group)
         except BaseException:
             group.close()
             raise
     except BaseException:
-        os.rmdir(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(path)
         raise
     return group
+
+
+def _is_cpuset(hierarchy: Hierarchy) -> bool:
+    return "cpuset" in hierarchy.controllers and not hierarchy.unified
+
+
+def _fill_cpusets(mountpoint: str, path: str) -> None:
+    """Give CPUs and memory to the groups from the mount's root down to `path` that have none."""
+    for each in _chain(mountpoint, path)[1:]:
+        with open_group(each) as group:
+            _inherit_cpuset(each, group)
 
 
 def _inherit_cpuset(path: str, group: Group) -> None:
     """On v1 a new cpuset has no CPU and no memory node, and nothing can be attached to it.
 
-    The groups made below take both from it (cgroup.clone_children, cgroups.rst of v1).
+    The groups made below ours take both from it (cgroup.clone_children, cgroups.rst of v1).
     """
-    if read_at(group.descriptor, "cpuset.cpus").strip():
-        return  # the group above was made so
     with open_group(os.path.dirname(path)) as above:
         for file in ("cpuset.cpus", "cpuset.mems"):
-            write_at(group.descriptor, file, read_at(above.descriptor, file).strip())
-    write_at(group.descriptor, "cgroup.clone_children", "1")
+            if not read_at(group.descriptor, file).strip():
+                write_at(group.descriptor, file, read_at(above.descriptor, file).strip())
+    if group.owner() is not None and read_at(group.descriptor, "cgroup.clone_children") == "0\n":
+        write_at(group.descriptor, "cgroup.clone_children", "1")
 
 
 _DELEGATED = ("cgroup.procs", "tasks", "cgroup.threads", "cgroup.subtree_control")
