@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
-import termios
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 import trio
+
+from pyinit.init.progress import Progress
 
 # After the command's end its pipes may be held open by what it left behind. What is in them
 # by then is still read; for more, and for their ends, the wait is so long in all (seconds).
@@ -26,14 +25,14 @@ class Capture:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.truncated = False
-        self._progress = trio.Event()
+        self._progress = Progress()
         with ExitStack() as undo:
             stdin, self._stdin = _pipe(undo)
             self._stdout, stdout = _pipe(undo)
             self._stderr, stderr = _pipe(undo)
             undo.pop_all()
-        # Of each output that has not ended, how much was read.
-        self._read = {self._stdout: 0, self._stderr: 0}
+        self._progress.begin(self._stdout)
+        self._progress.begin(self._stderr)
         self.child_side = (stdin, stdout, stderr)
         self._ours = {self._stdin, self._stdout, self._stderr}
         self._theirs = set(self.child_side)
@@ -87,15 +86,13 @@ class Capture:
                 continue
             if not data:
                 break
-            self._read[descriptor] += len(data)
             room = self._limit - len(kept)
             self.truncated = self.truncated or len(data) > room
             kept += data[:room]
-            self._progress.set()
+            self._progress.advance(descriptor, len(data))
             # Others have their turn, however much there is to read.
             await trio.lowlevel.checkpoint()
-        del self._read[descriptor]
-        self._progress.set()
+        self._progress.end(descriptor)
 
     async def drained(self) -> bool:
         """Once the command has ended: wait for the rest. Whether both outputs came to an end.
@@ -103,23 +100,12 @@ class Capture:
         What is in the pipes is read, however long that takes; what a process that was left
         behind goes on writing is not waited for.
         """
-        due = {each: read + _unread(each) for each, read in self._read.items()}
+        due = self._progress.due()
         with trio.move_on_after(QUIET):
-            while self._read:
-                await self._next()
-        while any(read < due[each] for each, read in self._read.items()):
-            await self._next()
-        return not self._read
-
-    async def _next(self) -> None:
-        self._progress = trio.Event()
-        await self._progress.wait()
-
-
-def _unread(descriptor: int) -> int:
-    """How many bytes are in a pipe."""
-    (size,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
-    return int(size)
+            while self._progress:
+                await self._progress.changed()
+        await self._progress.reach(due)
+        return not self._progress
 
 
 def _pipe(undo: ExitStack) -> tuple[int, int]:

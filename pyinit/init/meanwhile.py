@@ -6,10 +6,9 @@ Signals are blocked, and taken one by one.
 
 from __future__ import annotations
 
-import os
-
 from pyinit.init.config import Adopted
 from pyinit.init.forwarding import HANDLED
+from pyinit.linux.children import reap_ended
 from pyinit.spec.status import ExitStatus
 
 TYPE_CHECKING = False
@@ -46,7 +45,7 @@ class Meanwhile:
     def take(self, number: int) -> None:
         """A signal came."""
         if number == _signal.SIGCHLD:
-            self._reap()
+            self._alone = reap_ended(self._ended)
         else:
             self.missed.append(number)
 
@@ -57,14 +56,6 @@ class Meanwhile:
         elif (found := _signal.sigtimedwait(HANDLED, seconds)) is not None:
             self.take(found.si_signo)
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                self._alone = True
-                return
-            if not pid:
-                return
-            if pid == self.main.pid:
-                self.status = ExitStatus.from_wait(status)
+    def _ended(self, pid: int, status: int) -> None:
+        if pid == self.main.pid:
+            self.status = ExitStatus.from_wait(status)

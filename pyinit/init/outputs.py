@@ -16,6 +16,7 @@ from typing import NamedTuple
 import trio
 
 from pyinit.init.faults import Taken
+from pyinit.init.progress import Progress
 
 CHUNK = 65536
 # Bytes that are kept for one exec, and for all of them together.
@@ -123,6 +124,7 @@ class KeptOutput:
         self._budget = budget
         self._identity = identity
         self.ring = Ring(budget)
+        self.progress = Progress()
         self._change = trio.Event()
         self._draining: dict[int, trio.CancelScope] = {}
         self._attached = False
@@ -137,6 +139,7 @@ class KeptOutput:
         os.set_blocking(descriptor, False)
         scope = trio.CancelScope()
         self._draining[descriptor] = scope
+        self.progress.begin(descriptor)
         self._nursery.start_soon(self._drain, descriptor, stream, scope)
 
     async def pause(self) -> None:
@@ -151,11 +154,13 @@ class KeptOutput:
             with scope:
                 while data := await read_some(descriptor):
                     self.ring.append(stream, data)
+                    self.progress.advance(descriptor, len(data))
                     self._changed()
                     # Others have their turn, however much there is to read.
                     await trio.lowlevel.checkpoint()
         finally:
             del self._draining[descriptor]
+            self.progress.end(descriptor)
             os.close(descriptor)
             self._changed()
 

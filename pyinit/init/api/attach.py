@@ -16,13 +16,14 @@ from pyinit.init.container import Container
 from pyinit.init.execs import Exec
 from pyinit.init.faults import InvalidArgument
 from pyinit.init.outputs import STDERR, STDOUT, KeptOutput
+from pyinit.init.progress import Progress
 from pyinit.init.server import Method, Request
 from pyinit.init.sinks import Sink
 from pyinit.init.terminal import set_size
 from pyinit.varlink.envelope import ErrorReply
 
-# After the command's end its output may be held open by what it left behind. What has come so
-# long (seconds) after that is still sent, and nothing later.
+# After the command's end its output may be held open by what it left behind. What is there by
+# then is still sent, what comes for so long (seconds) after it too, and nothing later.
 QUIET = 0.1
 # As much of a terminal's output as fits into a message in base64.
 KEPT_IN_MESSAGE = 512 << 10
@@ -133,11 +134,12 @@ def _sinks(stack: ExitStack, request: Request, call: AttachExecCall) -> dict[int
 
 
 async def _copy(exec_: Exec, output: KeptOutput, sinks: dict[int, Sink]) -> int:
-    """Until the output has ended, or the exec has, QUIET seconds ago. Bytes that were lost."""
+    """Until the output has ended, or the exec has, QUIET seconds ago, and what it had left in
+    its pipes is sent. Bytes that were lost."""
     position = dropped = 0
     quiet = trio.Event()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_set_when_quiet, exec_, quiet)
+        nursery.start_soon(_set_when_quiet, exec_, output.progress, quiet)
         while True:
             last = quiet.is_set() or output.has_ended
             end = output.ring.end
@@ -154,9 +156,11 @@ async def _copy(exec_: Exec, output: KeptOutput, sinks: dict[int, Sink]) -> int:
     return dropped
 
 
-async def _set_when_quiet(exec_: Exec, quiet: trio.Event) -> None:
+async def _set_when_quiet(exec_: Exec, progress: Progress, quiet: trio.Event) -> None:
     await exec_.child.wait()
+    due = progress.due()
     await trio.sleep(QUIET)
+    await progress.reach(due)
     quiet.set()
 
 

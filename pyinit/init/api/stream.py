@@ -18,6 +18,7 @@ from pyinit.init.container import Container
 from pyinit.init.execs import Exec
 from pyinit.init.faults import InvalidArgument, as_error_reply
 from pyinit.init.outputs import read_some
+from pyinit.init.progress import Progress
 from pyinit.init.server import Method, RawStream, Request
 from pyinit.init.terminal import set_size
 from pyinit.spec.status import ExitStatus
@@ -25,9 +26,8 @@ from pyinit.varlink import stream
 
 CHUNK = 65536
 # After the command's end its output may be held open by what it left behind. What is there
-# by then is still sent; nothing is waited for beyond so long (seconds), or so many bytes: a
-# pipe of the default size (pipe(7)), and what was on its way.
-QUIET = 1.0
+# by then is still sent; for more, the wait is so long in all (seconds), or for so many bytes.
+QUIET = 0.3
 MOST_LEFT = 2 * CHUNK
 END_OF_FILE = b"\x04"
 
@@ -172,14 +172,14 @@ class Session:
     ) -> None:
         self._container = container
         self._outputs = outputs
-        self._open = set(outputs)
+        self._progress = Progress()
+        for descriptor in outputs.values():
+            self._progress.begin(descriptor)
         self._frames = stream.ServerStream()
         self._pending = bytearray()
         self._input_ended = False
         self._input = trio.Event()
-        self._progress = trio.Event()
         self._sending = trio.Lock()
-        self._sent = 0
         self.master = master
         self.stdin = -1
 
@@ -202,8 +202,9 @@ class Session:
         execs = self._container.execs
         if self.exec.output is None and self.exec.status is None:
             output = execs.keep_output(self.exec)
-            for kind in self._open:
-                output.drain(os.dup(self._outputs[kind]), kind)
+            for kind, descriptor in self._outputs.items():
+                if descriptor in self._progress:
+                    output.drain(os.dup(descriptor), kind)
 
     async def _receive(self, raw: RawStream) -> None:
         while data := await raw.receive_some():
@@ -268,29 +269,28 @@ class Session:
 
     async def _send_output(self, raw: RawStream, kind: int, descriptor: int) -> None:
         while data := await read_some(descriptor):
-            self._progress.set()
+            # Counted before it is sent: whoever waits for it takes the lock after we do.
+            self._progress.advance(descriptor, len(data))
             await self._send(raw, stream.encode(kind, data))
-            self._sent += len(data)
-            self._progress.set()
         await self._send(raw, stream.encode(kind))
-        self._open.discard(kind)
-        self._progress.set()
+        self._progress.end(descriptor)
 
     async def _send(self, raw: RawStream, data: bytes) -> None:
         async with self._sending:
             await raw.send_all(data)
 
     async def _drained(self) -> None:
-        """Return once both outputs have ended, or all is sent that the command can have left.
+        """Return once both outputs have ended, or all is read that the command left in them.
 
-        That is as much as pipes hold; and what comes within QUIET seconds in all, the time
-        not counted that a slow reader takes.
+        What comes after that is waited for QUIET seconds in all, the time not counted that a
+        slow reader takes, or until it is MOST_LEFT bytes.
         """
-        most = self._sent + MOST_LEFT * len(self._open)
+        due = self._progress.due()
+        most = self._progress.total + MOST_LEFT
         left = QUIET
-        while self._open and left > 0 and self._sent < most:
-            self._progress = trio.Event()
+        while self._progress and left > 0 and self._progress.total < most:
             busy, begun = self._sending.locked(), trio.current_time()
             with trio.move_on_after(left):
-                await self._progress.wait()
+                await self._progress.changed()
             left -= 0 if busy else trio.current_time() - begun
+        await self._progress.reach(due)

@@ -59,21 +59,17 @@ class LeanInit:
             self._report.debug("signal passed on", signal=number, sent=sent)
 
     def _reap(self) -> None:
-        """Reap every child that has ended: SIGCHLD merges, so one may stand for many."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                self._alone = True
-                return
-            if not pid:
-                return
-            code = os.waitstatus_to_exitcode(status)
-            if pid == self._pid:
-                self._code = code if code >= 0 else 128 - code
-                self._report.info("command ended", pid=pid, code=self._code)
-            else:
-                self._tell_orphan("orphan reaped", pid=pid, code=code)
+        from pyinit.linux.children import reap_ended  # the command comes before it
+
+        self._alone = reap_ended(self._ended)
+
+    def _ended(self, pid: int, status: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        if pid == self._pid:
+            self._code = code if code >= 0 else 128 - code
+            self._report.info("command ended", pid=pid, code=self._code)
+        else:
+            self._tell_orphan("orphan reaped", pid=pid, code=code)
 
     def end(self, grace: float) -> None:
         """TERM to all that is left, and KILL after `grace` seconds at most."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -70,6 +71,29 @@ def test_output_and_status(caller: Caller) -> None:
     one = Conversation(caller, "sh", "-c", "printf 'a\\0\\377'; echo err >&2; exit 7")
     assert one.finish() == (stream.EXIT, {"status": {"code": 7}})
     assert one.output == {stream.STDOUT: b"a\0\xff", stream.STDERR: b"err\n"}
+
+
+WRITER = """
+import fcntl, os, sys
+left = 0
+if sys.argv[1:] and not (left := os.fork()):
+    os.execvp("sleep", ["sleep", "600"])
+for output in (1, 2):
+    fcntl.fcntl(output, 1031, 1 << 20)  # F_SETPIPE_SZ: as much as anybody may have
+    os.write(output, b"%-1048576d" % left)
+"""
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["alone", "held"])
+def test_all_that_was_left_in_the_pipes_is_sent(init: Init, caller: Caller, held: bool) -> None:
+    one = Conversation(caller, sys.executable, "-c", WRITER, *["held"] * held)
+    assert one.finish() == (stream.EXIT, {"status": {"code": 0}})
+    sizes = {kind: len(output) for kind, output in one.output.items()}
+    if held:
+        with init.caller() as other:
+            pid = int(one.output[stream.STDOUT])
+            other.call("SignalProcess", pid=pid, signal="KILL")
+    assert sizes == {stream.STDOUT: 1 << 20, stream.STDERR: 1 << 20}
 
 
 def test_input_beyond_what_pipes_hold(caller: Caller) -> None:
