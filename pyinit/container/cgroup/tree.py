@@ -131,18 +131,14 @@ def _make_top(hierarchy: Hierarchy, path: str) -> Group:
 def _make_shared(hierarchy: Hierarchy, path: str) -> None:
     """Make the groups above a container's that are missing, each marked as shared.
 
-    Those that are there may be half made: by another launch at this moment, or by one that
-    was killed in the middle.
+    One that is there may be half made: by another launch at this moment, or by one that was
+    killed in the middle.
     """
     missing = []
     above = path
     while not os.path.isdir(above):
         missing.append(above)
         above = os.path.dirname(above)
-    if not missing:
-        _adopt(path)
-    if _is_cpuset(hierarchy):
-        _fill_cpusets(hierarchy.mountpoint, above)
     for group in reversed(missing):
         try:
             os.mkdir(group)
@@ -152,6 +148,9 @@ def _make_shared(hierarchy: Hierarchy, path: str) -> None:
             _remove_shared(os.path.dirname(group))
             raise
         _opened(hierarchy, group, SHARED).close()
+    _adopt(path)
+    if _is_cpuset(hierarchy):
+        _fill_cpusets(hierarchy.mountpoint, path)
 
 
 def _adopt(path: str) -> None:
