@@ -19,7 +19,7 @@ from pyinit_ctl.printable import printable
 from pyinit_ctl.relay import CHUNK
 from pyinit_ctl.replies import TIMED_OUT, exit_status, text
 from pyinit_ctl.stdio import print_line, say
-from pyinit_ctl.terminal import Detached, DetachKeys, RawTerminal, Signalled, size_of
+from pyinit_ctl.terminal import Detached, Keyboard, RawTerminal, Signalled, size_of
 
 TYPE_CHECKING = False
 
@@ -44,7 +44,8 @@ def run_remote(host: str, options: ExecOptions, command: dict[str, Any]) -> int:
         link.send("ExecStream", {**parameters, "stdin": interactive}, upgrade=True)
         exec_id = text(link.receive().parameters, "id")
         keys = options.detach_keys() if terminal else b""
-        conversation = Conversation(*link.upgraded(), interactive, DetachKeys(keys))
+        keyboard = Keyboard(keys, is_raw=terminal)
+        conversation = Conversation(*link.upgraded(), interactive, keyboard)
         if not terminal:
             return _with_streams(conversation)
         try:
@@ -100,7 +101,7 @@ class Conversation:
     """
 
     def __init__(
-        self, connected: _socket.socket, rest: bytes, interactive: bool, detach: DetachKeys
+        self, connected: _socket.socket, rest: bytes, interactive: bool, keyboard: Keyboard
     ) -> None:
         self._socket = connected
         self._stream = ClientStream()
@@ -110,7 +111,7 @@ class Conversation:
         # Those whose end has not come.
         self.outputs = {stream.STDOUT, stream.STDERR}
         self._reads = interactive
-        self._detach = detach
+        self._keyboard = keyboard
         connected.setblocking(False)
         # A handler that adds to what goes out does not end a poll(2): this pipe does.
         self._woken, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -178,18 +179,11 @@ class Conversation:
             self._exchange()
 
     def _read_input(self) -> None:
-        try:
-            data = os.read(0, min(self._stream.credit, CHUNK))
-        except OSError:
-            data = b""
-        if not data:
+        data = self._keyboard.read(min(self._stream.credit, CHUNK))
+        if data is None:
             self._reads = False
             self._outgoing += self._stream.stdin(b"")
-            return
-        data, detach = self._detach.filter(data)
-        if detach:
-            raise Detached
-        if data:
+        elif data:
             self._outgoing += self._stream.stdin(data)
 
     def _write_output(self, descriptor: int) -> None:

@@ -187,6 +187,35 @@ class DetachKeys:
         return bytes(passed), False
 
 
+class Keyboard:
+    """stdin as the way into a command. `is_raw`: where it is a terminal, that passes all bytes."""
+
+    __slots__ = ("_detach", "_is_terminal")
+
+    def __init__(self, keys: bytes, *, is_raw: bool) -> None:
+        self._detach = DetachKeys(keys)
+        self._is_terminal = is_raw and os.isatty(0)
+
+    def read(self, size: int) -> bytes | None:
+        """What came in, less the keys that detach; None at the end.
+
+        Raises Detached, and Signalled when the terminal has gone: whoever reads one is woken
+        a moment before SIGHUP comes, and nobody has typed an end-of-file.
+        """
+        try:
+            data = os.read(0, size)
+        except OSError:
+            data = b""
+        if data:
+            passed, detach = self._detach.filter(data)
+            if detach:
+                raise Detached
+            return passed
+        if self._is_terminal and _signal.getsignal(_signal.SIGHUP) != _signal.SIG_IGN:
+            raise Signalled(_signal.SIGHUP)
+        return None
+
+
 class Joined:
     """stdin → master → stdout, until the command ends. Neither direction waits for the other.
 
@@ -194,11 +223,11 @@ class Joined:
     end-of-file. `output_failed` is set when stdout took no more.
     """
 
-    __slots__ = ("_detach", "_master", "_reads", "_to_master", "_to_stdout", "output_failed")
+    __slots__ = ("_keyboard", "_master", "_reads", "_to_master", "_to_stdout", "output_failed")
 
     def __init__(self, master: int, keys: bytes, interactive: bool) -> None:
         self._master = master
-        self._detach = DetachKeys(keys)
+        self._keyboard = Keyboard(keys, is_raw=True)
         self._reads = interactive
         self._to_master = b""
         self._to_stdout = b""
@@ -256,17 +285,11 @@ class Joined:
             self._read_output()
 
     def _read_input(self) -> None:
-        try:
-            typed = os.read(0, CHUNK)
-        except OSError:
-            typed = b""
-        if not typed:
+        typed = self._keyboard.read(CHUNK)
+        if typed is None:
             self._reads = False
-            self._to_master = b"\x04"
-            return
-        self._to_master, detach = self._detach.filter(typed)
-        if detach:
-            raise Detached
+            typed = b"\x04"
+        self._to_master = typed
 
     def _write_input(self) -> None:
         try:

@@ -56,8 +56,11 @@ class Tree:
         return set(self._leaf.pids())
 
     def signal(self, number: int) -> None:
-        """Signal each process. Raises OSError as `pids`."""
-        for pid in self.pids():
+        """Signal each process, the command first. Raises OSError as `pids`.
+
+        A shell that waits for one that is ended before it takes that for an ordinary end.
+        """
+        for pid in sorted(self.pids(), key=lambda pid: (pid != self._child.pid, pid)):
             quietly(os.kill, pid, number)
 
     def kill(self) -> None:

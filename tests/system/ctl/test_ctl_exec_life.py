@@ -212,3 +212,19 @@ def test_a_reader_that_goes_away_ends_the_command_as_a_pipe_does(target: Target)
     client.stdout.close()
     assert client.wait(PATIENCE_S) == 141
     until(lambda: not target.running())
+
+
+def test_a_terminal_that_goes_away_is_no_end_of_file(target: Target) -> None:
+    """It hangs up the command, also before SIGHUP comes: here there is none."""
+    master, slave = os.openpty()
+    script = "trap 'exit 3' HUP; echo ready; sleep 600 & wait"
+    client = target.start(
+        "sh", "-c", script, options=("-it",), stdin=slave, stdout=slave, stderr=PIPE
+    )
+    os.close(slave)
+    read_until(master, b"ready")
+    os.close(master)
+    assert client.wait(PATIENCE_S) == -signal.SIGHUP
+    client.stderr.close()
+    until(lambda: not target.running())
+    assert target.execs()[-1]["status"]["code"] == 3
