@@ -13,7 +13,7 @@ from pyinit.errors import PyinitError
 from pyinit_ctl.__main__ import TABLED
 from pyinit_ctl.click_verb import command_of
 from pyinit_ctl.replies import FAILED
-from pyinit_ctl.stdio import say
+from pyinit_ctl.stdio import say, say_fault
 
 # verb → what it does, in the order of the help. The module `verbs.<verb>` has a click command
 # named `command`, or where the verb is one of TABLED a table named `VERB`.
@@ -126,6 +126,8 @@ def main(words: Sequence[str]) -> int:
         # Whoever read our output has gone: end as SIGPIPE would have, without its traceback.
         sys.stderr.close()
         return 141
+    except OSError as error:
+        return say_fault(error)
 
 
 def _run(words: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from pyinit.varlink.scm import close_all
 from pyinit_ctl import registry
 from pyinit_ctl.exec_options import ExecOptions
 from pyinit_ctl.replies import TIMED_OUT, exit_status, text
-from pyinit_ctl.stdio import Stdio, check_outputs, open_missing, print_line, say
+from pyinit_ctl.stdio import Stdio, check_outputs, open_missing, print_line, say, say_fault
 from pyinit_ctl.wire import Link
 
 TYPE_CHECKING = False
@@ -40,6 +40,8 @@ def main(words: Sequence[str]) -> int:
         return error.status
     except KeyboardInterrupt:
         return 130  # as SIGINT would have ended it
+    except OSError as error:
+        return say_fault(error)
 
 
 def run(options: ExecOptions) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import _stat
 import posix
 
-from pyinit.errors import SystemFault, UsageError
+from pyinit.errors import PyinitError, SystemFault, UsageError
 
 TYPE_CHECKING = False
 
@@ -132,6 +132,13 @@ def say(message: str) -> None:
         posix.write(2, f"pyinit-ctl: {printable(message)}\n".encode(errors="backslashreplace"))
     except OSError:
         return  # nobody reads it: the exit status has to do
+
+
+def say_fault(error: OSError) -> int:
+    """The line for a call of the system that failed where nobody foresaw it. Returns 125."""
+    about = "" if error.filename is None else f"{error.filename}: "
+    say(f"{about}{error.strerror or error}")
+    return PyinitError.status
 
 
 def print_line(text: str) -> None:

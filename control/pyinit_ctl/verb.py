@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pyinit.errors import PyinitError, UsageError
 from pyinit_ctl.flags import FLAG, Given, Option, parse
-from pyinit_ctl.stdio import open_missing, say
+from pyinit_ctl.stdio import open_missing, say, say_fault
 
 TYPE_CHECKING = False
 
@@ -66,6 +66,8 @@ class Verb:
             return 130
         except BrokenPipeError:
             return 141  # as SIGPIPE would have ended it: whoever read our output has gone
+        except OSError as error:
+            return say_fault(error)
 
     def check(self, words: Sequence[str]) -> None:
         """Raise UsageError unless there are as many words as operands."""

@@ -262,3 +262,14 @@ def test_a_read_only_cgroupfs(host: Host) -> None:
     assert limited.stderr.count("\n") == 1
     assert run("--", "echo", "without").stdout == "without\n"
     assert nothing_made(host)
+
+
+@pytest.mark.parametrize("verb", ["ls", "gc", "run -- true", "exec web true", "stats web"])
+def test_a_folder_that_can_not_be_looked_at(
+    host: Host, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(host, "run_dir", Path("/" + "x" * 300))
+    done = host.ctl(*verb.split())
+    assert done.returncode == 125
+    assert done.stderr.count(b"\n") == 1
+    assert b"xxx: File name too long\n" in done.stderr

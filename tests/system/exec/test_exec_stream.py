@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import Any
 
 import pytest
@@ -87,7 +86,7 @@ for output in (1, 2):
 
 @pytest.mark.parametrize("held", [False, True], ids=["alone", "held"])
 def test_all_that_was_left_in_the_pipes_is_sent(init: Init, caller: Caller, held: bool) -> None:
-    one = Conversation(caller, sys.executable, "-c", WRITER, *["held"] * held)
+    one = Conversation(caller, "python3", "-c", WRITER, *["held"] * held)
     assert one.finish() == (stream.EXIT, {"status": {"code": 0}})
     sizes = {kind: len(output) for kind, output in one.output.items()}
     if held:
