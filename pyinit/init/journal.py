@@ -14,6 +14,8 @@ from contextlib import suppress
 import msgspec
 import structlog
 
+from pyinit.init.threads import start_thread
+
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -46,11 +48,9 @@ class Journal:
 
     def start(self) -> None:
         """From now on the thread writes; where none can be made, `put` goes on doing it."""
-        thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._hurry.acquire()
         with suppress(RuntimeError):
-            thread.start()
-            self._thread = thread
+            self._thread = start_thread(self._work, "journal")
 
     def finish(self, seconds: float) -> None:
         """Return once all is written, or that time is over."""

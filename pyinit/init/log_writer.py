@@ -7,13 +7,13 @@ finds no place in the queue is lost, counted, and told in the log once there is 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
 
+from pyinit.init.threads import start_thread
 from pyinit.spec.log_record import prefix
 
 # Bytes that wait for the thread, of one log and of all. A batch is taken whole.
@@ -112,7 +112,7 @@ class LogWriter:
         """Make the thread, before what it is for: later there may be too many processes."""
         if not self._started:
             self._started = True
-            threading.Thread(target=self._work, name="logs", daemon=True).start()
+            start_thread(self._work, "logs")
 
     def put(self, service: str, records: bytes) -> None:
         """Take in whole records; never blocks. Drops them where too much is waiting."""

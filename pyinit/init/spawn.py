@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -24,6 +23,7 @@ from pyinit.init.leaf import Leaf
 from pyinit.init.leaves import Leaves
 from pyinit.init.reaper import Child, Reaper
 from pyinit.init.spawn_thread import always_forks, needs_fork, set_apart, spawn_in_thread
+from pyinit.init.threads import start_thread
 from pyinit.init.wear import become, take_off
 from pyinit.linux.cgroups import LegacyGroup
 from pyinit.spec.privileges import Privileges
@@ -84,7 +84,7 @@ class Spawner:
                 worker.unfit = error
             worker.work()
 
-        threading.Thread(target=work, name="spawn", daemon=True).start()
+        start_thread(work, "spawn")
         return worker
 
     def begin(
