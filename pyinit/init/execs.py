@@ -28,6 +28,7 @@ from pyinit.init.processes import ProcessTable
 from pyinit.init.reaper import Child
 from pyinit.init.spawn import Spawner
 from pyinit.init.tree import Tree, quietly
+from pyinit.linux.process import give_way
 from pyinit.spec.status import ExitStatus
 
 # Ended execs that ListExecs and WaitExec still know.
@@ -118,6 +119,7 @@ class Exec:
         if self._tell is not None:
             tell, self._tell = self._tell, None
             tell()
+            give_way()  # to the client, before the books are kept
 
     def close_given(self) -> None:
         """Let go of what the command has by now, or its readers would see no end.

@@ -169,6 +169,14 @@ class Reaper:
             self.look_soon()
         child.announce()
 
+    def has_ended(self, pid: int) -> bool:
+        """Whether a child waits to be reaped, or was. In the thread that spawned it."""
+        try:
+            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return True
+        return found is not None
+
     def spawn_failed(self, child: Child, failure: Exception) -> None:
         """There will be no such child. In the thread that tried."""
         self._token.run_sync_soon(self._fail, child, failure)

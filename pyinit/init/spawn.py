@@ -31,6 +31,8 @@ from pyinit.spec.privileges import Privileges
 # Threads of the usual way. A spawn holds one for half a millisecond, so more than the
 # machine has processors would only wait for one another.
 THREADS = 2
+# How long a thread leaves the interpreter to the main one, in seconds.
+ASIDE = 0.001
 
 
 class _Job(Struct, frozen=True, eq=False):
@@ -149,6 +151,8 @@ class _Worker:
         self._leaves = leaves
         self._spawn = spawn
         self._take_back = take_back
+        # The job that came in place of a pause.
+        self._next: _Job | Callable[[], None] | None = None
         self._leaf: Leaf | None = None
         # Of a command that it could not leave alone: on v1 the thread is in there.
         self._shared: Leaf | None = None
@@ -172,7 +176,7 @@ class _Worker:
     def work(self) -> None:
         """In the thread, for ever."""
         while True:
-            job = self._jobs.get()
+            job, self._next = self._next or self._jobs.get(), None
             if isinstance(job, _Job):
                 self._do(job)
             else:
@@ -197,6 +201,8 @@ class _Worker:
         except Exception as error:  # a bug must fail the one spawn, not end the thread
             self._reaper.spawn_failed(job.child, error)
         else:
+            if self._reaper.has_ended(pid):
+                self._step_aside()
             self._started(job)
 
         if job.command.leaf is not None:
@@ -205,6 +211,14 @@ class _Worker:
     def _record(self, child: Child, pid: int, leaf: Leaf | None) -> None:
         child.leaf = self._shared = leaf
         self._reaper.record(child, pid)
+
+    def _step_aside(self) -> None:
+        """The command has ended already: the main thread, which has an answer to give, comes first.
+
+        It happens where the command ran on the processor of this thread.
+        """
+        with suppress(queue.Empty):
+            self._next = self._jobs.get(timeout=ASIDE)
 
     def _be_oneself(self, command: Command) -> None:
         try:

@@ -12,6 +12,15 @@ KCMP_VM = 1
 LAST_DESCRIPTOR = 0x7FFFFFFF
 
 
+def give_way() -> None:
+    """Let others have the GIL, and this processor, who wait for them (sched_yield(2)).
+
+    Whoever is woken by one that is about to sleep is put on the same processor, and begins
+    only when that one sleeps.
+    """
+    libc.sched_yield()
+
+
 def close_range(first: int, last: int = LAST_DESCRIPTOR, flags: int = 0) -> None:
     """Close, or with CLOSE_RANGE_CLOEXEC mark, each descriptor from first to last.
 
