@@ -36,15 +36,17 @@ class Journal:
         self._thread: threading.Thread | None = None
         self._hurry = threading.Lock()
         self._dropped = 0
+        self._counting = threading.Lock()
 
     def put(self, line: bytes) -> None:
         """Take in a line with its end. Never blocks once the thread is there; from any thread."""
-        if self._thread is None:
-            self._write(line)
+        if self._thread is None or self._thread.ident == threading.get_ident():
+            self._write(line)  # the thread's own is what it has to say of lines that were dropped
         elif self._lines.qsize() < KEPT:
             self._lines.put(line)
         else:
-            self._dropped += 1
+            with self._counting:
+                self._dropped += 1
 
     def start(self) -> None:
         """From now on the thread writes; where none can be made, `put` goes on doing it."""
@@ -73,8 +75,9 @@ class Journal:
             going_on = lines[-1] is not None
             if not going_on:
                 self._thread = None  # what is still said goes there at once
-            if self._dropped:
+            with self._counting:
                 dropped, self._dropped = self._dropped, 0
+            if dropped:
                 structlog.get_logger("init").warning("log lines dropped", count=dropped)
 
     def _write(self, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -45,8 +46,19 @@ def test_in_order_to_the_last_line(pipe: tuple[int, int]) -> None:
     assert read_lines(pipe[0], 1000) == expected
 
 
-def test_nobody_reads(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever logs goes on; lines are dropped, and that is said as soon as somebody reads."""
+@pytest.mark.parametrize("full", [False, True], ids=["empty", "full"])
+def test_nobody_reads(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
+    """Whoever logs goes on; lines are dropped, and that is said as soon as somebody reads.
+
+    Also where there is no room for saying it: the queue is full again by then.
+    """
+    writing, write = threading.Event(), Journal._write
+
+    def write_and_tell(self: Journal, data: bytes) -> None:
+        writing.set()
+        write(self, data)
+
+    monkeypatch.setattr(Journal, "_write", write_and_tell)
     monkeypatch.setattr(journal, "KEPT", 10)
     os.set_blocking(pipe[1], False)
     filled = 0
@@ -61,6 +73,8 @@ def test_nobody_reads(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) ->
     log = structlog.get_logger("init")
     for number in range(1000):
         log.info("line", number=number)
+        if full and number == 0:
+            assert writing.wait(LIMIT_S)
     left = filled
     while left:
         left -= len(os.read(pipe[0], left))
