@@ -14,7 +14,7 @@ import msgspec
 
 from pyinit.errors import UsageError
 from pyinit.spec import privileges
-from pyinit.spec.container import ContainerSpec, Root, Tmpfs, Volume, from_json
+from pyinit.spec.container import ContainerSpec, HostDevice, Root, Tmpfs, Volume, from_json
 from pyinit.spec.limits import Limits, build, parse_count, parse_cpus, parse_size
 from pyinit.spec.logs import MOST, SMALLEST, LogSpec
 from pyinit.spec.network import NoNetwork
@@ -77,6 +77,7 @@ def build_spec(name: str, words: Iterable[str], given: Given) -> ContainerSpec:
         root=_root(given),
         volumes=_each(read_volume, given.values("volume")),
         tmpfs=_each(read_tmpfs, given.values("tmpfs")),
+        devices=_each(read_device, given.values("device")),
         namespaces=_namespaces(given),
         pins=tuple(filter(None, (given.value("pin") or "").split(","))),
         time_offsets=read_time_offsets(given.value("time-offset") or ""),
@@ -270,6 +271,18 @@ def read_volume(text: str) -> Volume:
     if not os.path.exists(source):
         raise UsageError(f"bad volume {text!r}: {source} does not exist on the host; make it first")
     return Volume(source=source, target=parts[1], read_only=mode == "ro")
+
+
+def read_device(text: str) -> HostDevice:
+    """SRC[:DST], also with podman's :rw or :rwm behind it. Raises UsageError."""
+    source, *others = text.split(":")
+    if others and others[-1] in ("rw", "rwm"):
+        others.pop()
+    if len(others) > 1 or not all(each.startswith("/") for each in others):
+        raise UsageError(
+            f"bad device {text!r}: give SRC or SRC:DST; its mode says who may read and write it"
+        )
+    return HostDevice(source=source, target=others[0] if others else source)
 
 
 def read_tmpfs(text: str) -> Tmpfs:

@@ -25,6 +25,7 @@ OPTIONS = (
     Option("", "read-only", FLAG, "", "mount the root read-only"),
     Option("v", "volume", LIST, "SRC:DST[:ro]", "show a host path inside"),
     Option("", "tmpfs", LIST, "DST[:OPTIONS]", "a file system in memory"),
+    Option("", "device", LIST, "SRC[:DST]", "let it use a device of the host"),
     Option("d", "detach", FLAG, "", "print the name and leave the container running"),
     Option("i", "interactive", FLAG, "", "connect standard input"),
     Option("t", "tty", FLAG, "", "give the command a terminal"),

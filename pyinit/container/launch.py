@@ -23,7 +23,7 @@ from pyinit.container.inside import Inside, become_init, before_namespaces, over
 from pyinit.container.namespaces import Namespaces, sources_of
 from pyinit.container.network.attachment import Attachment
 from pyinit.container.plan import planned_mounts
-from pyinit.container.root import check_root
+from pyinit.container.root import check_devices, check_root
 from pyinit.container.seccomp import compile_filter
 from pyinit.container.sysctls import check_sysctls
 from pyinit.container.trees import open_trees
@@ -128,6 +128,7 @@ def launch(
 def _check(spec: ContainerSpec) -> None:
     """What can be told before anything is made. Raises UsageError, Unsupported."""
     check_root(spec.root)
+    check_devices(spec.devices)
     pins.check(spec.pins)
     sources = sources_of(spec)
     check_sysctls(

@@ -17,7 +17,7 @@ from pyinit.linux.mount import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
 )
-from pyinit.spec.container import ContainerSpec, Tmpfs, Volume
+from pyinit.spec.container import ContainerSpec, HostDevice, Tmpfs, Volume
 
 ATTRIBUTE_NAMES = {
     MOUNT_ATTR_RDONLY: "ro",
@@ -235,6 +235,12 @@ def protections() -> list[Step]:
     return [*(Mask(path) for path in MASKED), *(ReadOnly(path) for path in READ_ONLY)]
 
 
+def host_devices(devices: Iterable[HostDevice]) -> list[Step]:
+    """What `--device` asks for. Its own owner and mode say who inside may open it."""
+    attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
+    return [Bind(each.source, each.target, attributes, mapped=True) for each in devices]
+
+
 def volume_steps(volumes: Iterable[Volume], tmpfs: Iterable[Tmpfs]) -> list[Step]:
     """What `--tmpfs` and `-v` ask for; outer targets come before those below them."""
     steps: list[Step] = [_tmpfs_step(each) for each in tmpfs]
@@ -294,7 +300,11 @@ def planned_mounts(spec: ContainerSpec, path: Path, around: Surroundings) -> lis
     """Every mount of a container whose folder on the host is `path`."""
     return mount_plan(
         around,
-        extra=volume_steps(spec.volumes, spec.tmpfs) + _network_files(spec, path),
+        extra=[
+            *host_devices(spec.devices),
+            *volume_steps(spec.volumes, spec.tmpfs),
+            *_network_files(spec, path),
+        ],
         privileged=spec.privileged,
         read_only=spec.root.read_only,
     )

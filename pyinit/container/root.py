@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,7 +26,7 @@ from pyinit.linux.mount import (
     pivot_root,
     umount_detach,
 )
-from pyinit.spec.container import Root
+from pyinit.spec.container import HostDevice, Root
 
 # mount(2) takes one page of options.
 OPTION_LIMIT = 4095
@@ -38,6 +39,17 @@ def check_root(root: Root) -> None:
             raise UsageError(f"no such root folder: {path}; give one that holds a file system")
     if root.upper is not None and not os.path.isdir(os.path.dirname(root.upper)):
         raise UsageError(f"--upper {root.upper}: the folder that it is to be in does not exist")
+
+
+def check_devices(devices: Iterable[HostDevice]) -> None:
+    """Raise UsageError where one is no device of the host."""
+    for each in devices:
+        try:
+            mode = os.stat(each.source).st_mode
+        except OSError as error:
+            raise UsageError(f"--device {each.source}: {error.strerror}") from None
+        if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
+            raise UsageError(f"--device {each.source}: no device; show other files with --volume")
 
 
 class Materials(Struct, frozen=True):

@@ -87,8 +87,8 @@ def _open(path: str, userns: int, *, recursive: bool) -> int:
             os.close(tree)
             if error.errno not in _UNMAPPABLE:
                 raise SystemFault(f"map the ids of {path}", error) from error
-    if Path(path).is_file():
-        return _copy(path, False)  # a file is read as anybody would
+    if not Path(path).is_dir():
+        return _copy(path, False)  # a file or a device is used as anybody would
     raise Unsupported(
         f"{path}: its file system takes no idmapped mounts: use --userns host, or another folder"
     )

@@ -80,6 +80,18 @@ class Tmpfs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_target(self.target)
 
 
+class HostDevice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device node of the host that the container may use: `--device SRC[:DST]`."""
+
+    source: str
+    target: str
+
+    def __post_init__(self) -> None:
+        if not self.source.startswith("/") or "\0" in self.source:
+            raise UsageError(f"bad device {self.source!r}: it must start with '/'")
+        check_target(self.target)
+
+
 class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A container: its root, its command, and what the two may use.
 
@@ -107,6 +119,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     root: Root = Root()
     volumes: tuple[Volume, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
+    devices: tuple[HostDevice, ...] = ()
     namespaces: dict[str, str] = {}
     pins: tuple[str, ...] = ()
     time_offsets: dict[str, int] = {}

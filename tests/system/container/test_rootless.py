@@ -33,6 +33,12 @@ def test_a_range_of_ids_gives_other_users_inside(ranged_user: User) -> None:
     assert ranged_user.ok("run", "--rm", "--user", "33", "--", "id", "-u") == "33\n"
 
 
+def test_a_device_of_the_host(user: User) -> None:
+    script = "head -c 3 /dev/nought | wc -c"
+    device = "/dev/zero:/dev/nought"
+    assert user.ok("run", "--rm", "--device", device, "--", "sh", "-c", script) == "3\n"
+
+
 def test_keep_id_runs_as_oneself(ranged_user: User) -> None:
     output = ranged_user.ok("run", "--rm", "--userns", "keep-id", "--", "id", "-u")
     assert output == f"{UID}\n"

@@ -58,6 +58,16 @@ def test_devices(host: Host) -> None:
     assert host.inside(name, "sh", "-c", "echo x > /dev/null; head -c 3 /dev/zero | wc -c") == "3\n"
 
 
+@pytest.mark.parametrize("userns", ["host", "auto"])
+def test_a_device_of_the_host(host: Host, userns: str) -> None:
+    device, script = (
+        "/dev/zero:/dev/nought",
+        "head -c 3 /dev/nought | wc -c; stat -c %t:%T /dev/nought",
+    )
+    done = host.ok("run", "--rm", "--userns", userns, "--device", device, "--", "sh", "-c", script)
+    assert done == "3\n1:5\n"
+
+
 def test_loopback_is_up(host: Host) -> None:
     name = host.run()
     listen = "import socket; server = socket.create_server(('127.0.0.1', 0))"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyinit.container.plan import Surroundings, describe, device_numbers, planned_mounts
-from pyinit.spec.container import ContainerSpec, Root, Tmpfs, Volume
+from pyinit.spec.container import ContainerSpec, HostDevice, Root, Tmpfs, Volume
 
 FOLDER = Path("/run/pyinit/name")
 
@@ -56,6 +56,12 @@ def test_outer_volumes_come_first() -> None:
         "mount tmpfs at /data/inner/cache (mode=1777,size=4096,ro,nosuid,nodev,noexec)",
     ]
     assert [line for line in plan if line in wanted] == wanted
+
+
+def test_a_device_is_no_file_to_run() -> None:
+    device = HostDevice(source="/dev/sdb", target="/dev/disk")
+    plan = lines(ContainerSpec(name="name", devices=(device,)))
+    assert "bind /dev/sdb at /dev/disk (nosuid,noexec)" in plan
 
 
 def test_tmpfs_without_a_size() -> None:
