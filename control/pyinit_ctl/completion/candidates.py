@@ -67,7 +67,7 @@ def _in(shape: Shape, before: Sequence[str], incomplete: str) -> Found:
             yield from ((name, each.help) for name in each.names)
     elif shape.verbs:
         yield from shape.verbs.items()
-    else:
+    elif not place.is_elsewhere:
         yield from values.of_operand(shape.operand(place.operands), incomplete, place.target)
 
 
@@ -87,6 +87,8 @@ class _Place:
         self.target: str | None = None
         self.awaiting: Option | None = None
         self.takes_options = True
+        # Containers of another machine are not looked up: ssh may ask for a password.
+        self.is_elsewhere = False
 
     def go_past(self, word: str) -> None:
         """The word is complete."""
@@ -104,12 +106,16 @@ class _Place:
 
     def _go_past_option(self, word: str) -> None:
         if word.startswith("--"):
-            option = None if "=" in word else self._shape.option(word)
-            self.awaiting = option if option is not None and option.metavar else None
+            self._take(self._shape.option(word.partition("=")[0]), has_value="=" in word)
             return
         # Letters together: the first that takes a value has the rest of the word, or the next.
         for place, letter in enumerate(word[1:], 1):
             option = self._shape.option(f"-{letter}")
+            self._take(option, has_value=place < len(word) - 1)
             if option is not None and option.metavar:
-                self.awaiting = option if place == len(word) - 1 else None
                 return
+
+    def _take(self, option: Option | None, *, has_value: bool) -> None:
+        takes_value = option is not None and option.metavar and not has_value
+        self.awaiting = option if takes_value else None
+        self.is_elsewhere |= option is not None and "--host" in option.names
