@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,3 +202,12 @@ def test_every_exec_is_in_the_audit_log(init: Init, caller: Caller) -> None:
     assert ended["timed_out"] is False
     assert ended["seconds"] >= 0
     assert (failed["event"], failed["argv"]) == ("exec not started", ["/nowhere"])
+
+
+def test_no_thread_but_the_main_one_is_woken_by_sigchld(init: Init) -> None:
+    """It blocks the signal and reads it from a descriptor; who does not block it would take it."""
+    pid = init.container.pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        status = (task / "status").read_text()
+        blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
+        assert blocked & 1 << signal.SIGCHLD - 1, (task.name, pid)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pyinit.errors import UsageError
-from pyinit.spec.container import ContainerSpec, Tmpfs, Volume, from_json
+from pyinit.spec.container import ContainerSpec, HostDevice, Tmpfs, Volume, from_json
 from pyinit.spec.network import BridgeNetwork, Publish
 from pyinit.spec.service import ServiceSpec
 
@@ -75,6 +75,12 @@ def test_targets_that_can_not_be_mounted_on(target: str) -> None:
 def test_sources_are_absolute() -> None:
     with pytest.raises(UsageError, match="bad volume path"):
         Volume(source="srv", target="/data")
+
+
+@pytest.mark.parametrize("source", ["zero", "/dev/\0zero"])
+def test_a_device_has_a_whole_path(source: str) -> None:
+    with pytest.raises(UsageError, match="bad device"):
+        HostDevice(source=source, target="/dev/zero")
 
 
 def test_json_names_what_is_wrong_with_it() -> None:
