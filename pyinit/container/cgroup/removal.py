@@ -73,13 +73,12 @@ def remove_stale(name: str, path: str) -> None:
 
 
 def remove_all_stale(name: str) -> None:
-    """`remove_stale` for the group of that name in every hierarchy, and what it was made in."""
+    """`remove_stale` for the group of that name in every hierarchy."""
     for hierarchy in discover():
         for above, below, _ in os.walk(hierarchy.mountpoint):
             if os.path.basename(above) == FOLDER:
                 if name in below:
                     remove_stale(name, os.path.join(above, name))
-                tree.remove_unused(above)
                 below.clear()
 
 

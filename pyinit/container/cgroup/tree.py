@@ -101,13 +101,6 @@ def _remove_shared(path: str) -> None:
             path = os.path.dirname(path)
 
 
-def remove_unused(path: str) -> None:
-    """Remove the shared group at `path` if no container is in it, marked or not."""
-    with contextlib.suppress(OSError):
-        _adopt(path)
-        _remove_shared(path)
-
-
 def is_shared(path: str) -> bool:
     """Whether the group is one that pyinit made to hold those of containers."""
     with open_group(path) as group:
@@ -131,8 +124,8 @@ def _make_top(hierarchy: Hierarchy, path: str) -> Group:
 def _make_shared(hierarchy: Hierarchy, path: str) -> None:
     """Make the groups above a container's that are missing, each marked as shared.
 
-    One that is there may be half made: by another launch at this moment, or by one that was
-    killed in the middle.
+    One that is there without a mark is somebody else's, and stays; or it is half made: by
+    another launch at this moment, or by one that was killed in the middle.
     """
     missing = []
     above = path
@@ -148,16 +141,8 @@ def _make_shared(hierarchy: Hierarchy, path: str) -> None:
             _remove_shared(os.path.dirname(group))
             raise
         _opened(hierarchy, group, SHARED).close()
-    _adopt(path)
     if _is_cpuset(hierarchy):
         _fill_cpusets(hierarchy.mountpoint, path)
-
-
-def _adopt(path: str) -> None:
-    """Mark the group `path`, of the name that pyinit uses, if it is empty and nobody's."""
-    with open_group(path) as group:
-        if group.owner() is None and not group.children() and not group.populated():
-            group.mark(SHARED)
 
 
 def _opened(hierarchy: Hierarchy, path: str, owner: str) -> Group:
