@@ -19,7 +19,7 @@ SHARED = "-"
 """The mark of a group that several containers lie under."""
 
 LEAVES = ("init", "payload")
-_ATTEMPTS = 10
+_ATTEMPTS = 100
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _GONE = {errno.ENOENT, errno.ENODEV}
 """What a path gives, and the files of an open folder give, where a group was removed."""
@@ -141,8 +141,6 @@ def _make_shared(hierarchy: Hierarchy, path: str) -> None:
             _remove_shared(os.path.dirname(group))
             raise
         _opened(hierarchy, group, SHARED).close()
-    if _is_cpuset(hierarchy):
-        _fill_cpusets(hierarchy.mountpoint, path)
 
 
 def _opened(hierarchy: Hierarchy, path: str, owner: str) -> Group:
@@ -151,24 +149,23 @@ def _opened(hierarchy: Hierarchy, path: str, owner: str) -> Group:
         group = open_group(path)
         try:
             group.mark(owner)
-            if _is_cpuset(hierarchy):
-                _inherit_cpuset(path, group)
+            if "cpuset" in hierarchy.controllers and not hierarchy.unified:
+                _fill_cpusets(hierarchy.mountpoint, path)
         except BaseException:
             group.close()
             raise
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # gone, or others have theirs in it by now
             os.rmdir(path)
         raise
     return group
 
 
-def _is_cpuset(hierarchy: Hierarchy) -> bool:
-    return "cpuset" in hierarchy.controllers and not hierarchy.unified
-
-
 def _fill_cpusets(mountpoint: str, path: str) -> None:
-    """Give CPUs and memory to the groups from the mount's root down to `path` that have none."""
+    """Give CPUs and memory to the groups from the mount's root down to `path` that have none.
+
+    With `path` there nobody can remove those above it, and put an empty one in its place.
+    """
     for each in _chain(mountpoint, path)[1:]:
         with open_group(each) as group:
             _inherit_cpuset(each, group)
