@@ -138,6 +138,20 @@ class Init:
         return (self.container.folder / "logs" / "init.log").read_text()
 
 
+def settled(init: Init) -> dict[str, int]:
+    """What PID 1 holds when nothing goes on: the same at two looks, a moment apart.
+
+    A spawning thread makes the next command's cgroup when this one runs already.
+    """
+    limit = time.monotonic() + PATIENCE_S
+    before: dict[str, int] = {}
+    while (now := init.held()) != before:
+        assert time.monotonic() < limit
+        before = now
+        time.sleep(0.1)
+    return now
+
+
 @contextmanager
 def running(folder: Path, name: str, *command: str, **spec: Any) -> Iterator[Init]:
     """A container whose folder is below `folder`, ended and cleared away at the end."""

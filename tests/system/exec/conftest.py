@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import probe
-from tests.support.controls import PATIENCE_S, Caller, Init, running
+from tests.support.controls import PATIENCE_S, Caller, Init, running, settled
 
 
 @pytest.fixture(scope="module", params=["leaf", "no cgroup"])
@@ -26,17 +26,6 @@ def init(
 def caller(init: Init) -> Iterator[Caller]:
     with init.caller() as one:
         yield one
-
-
-def settled(init: Init) -> dict[str, int]:
-    """What PID 1 holds when nothing goes on: the same at two looks, a moment apart."""
-    limit = time.monotonic() + PATIENCE_S
-    before: dict[str, int] = {}
-    while (now := init.held()) != before:
-        assert time.monotonic() < limit
-        before = now
-        time.sleep(0.1)
-    return now
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import fcntl
 import os
 import resource
 import select
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.controls import Caller, Init, until
+from tests.support.controls import Caller, Init, settled, until
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("leaks_nothing")]
 
@@ -67,28 +66,12 @@ def test_a_folder_that_has_gone(caller: Caller) -> None:
     assert caller.run("pwd")["stdout"] == "/\n"
 
 
-def open_at_rest(pid: int) -> int:
-    """How many descriptors it has once nothing goes on: as many at two looks, a moment apart.
-
-    A spawning thread makes the next command's cgroup when this one runs already.
-    """
-    counts = [-1]
-
-    def is_the_same() -> bool:
-        time.sleep(0.05)
-        counts.append(len(os.listdir(f"/proc/{pid}/fd")))
-        return counts[-1] == counts[-2]
-
-    until(is_the_same)
-    return counts[-1]
-
-
 @contextmanager
 def descriptors_left(init: Init, left: int) -> Iterator[None]:
     """PID 1 can open no more than so many."""
     pid = init.container.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    used = open_at_rest(pid)
+    used = settled(init)["descriptors"]
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + left, before[1]))
     try:
         yield
