@@ -3,8 +3,6 @@
 Importing this package loads nothing but itself; the public names are fetched on first use.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     try:
         module = _HOME[name]
     except KeyError:

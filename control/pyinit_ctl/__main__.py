@@ -1,9 +1,9 @@
 """Entry of the command line: the verbs that are quick, and those that go by click."""
 
-from __future__ import annotations
-
 import posix
 import sys
+
+from pyinit_ctl.code_cache import CodeCache
 
 TYPE_CHECKING = False
 
@@ -12,36 +12,46 @@ if TYPE_CHECKING:
 
 # Verbs with a table of options of their own, for which no click is loaded: `pyinit_ctl.verb`.
 TABLED = frozenset({"run", "ls", "ps", "stop", "kill", "wait", "update", "rm", "gc"})
+QUICK = TABLED | {"exec", "dial"}
 
 
 def main() -> int:
     """Run the verb of `sys.argv`. Returns the exit status."""
     words = sys.argv[1:]
-    if words and words[0] == "exec":
-        from pyinit_ctl.exec_fast import main as exec_main
-
-        leave(exec_main(words[1:]))
-    if words and words[0] == "dial":
-        from pyinit_ctl.dial import main as dial_main
-
-        leave(dial_main(words[1:]))
-    if words and words[0] in TABLED:
-        import gc
-
-        from pyinit_ctl import lean
-
-        # What is loaded stays: a tenth of the time would go to looking for what could go. These
-        # verbs are short, or wait; `run` has it on again before there is a PID 1.
-        gc.disable()
-        lean.load()
-        module = __import__(f"pyinit_ctl.verbs.{words[0]}", fromlist=("VERB",))
-        leave(module.VERB.main(words[1:]))
+    if words and words[0] in QUICK:
+        code_cache = CodeCache(words[0])
+        code_cache.install()
+        status = _quick(words[0], words[1:])
+        code_cache.keep()
+        leave(status)
     from pyinit_ctl.cli import main as cli_main
 
     return cli_main(words)
 
 
-def leave(status: int) -> NoReturn:
+def _quick(verb: str, words: list[str]) -> int:
+    if verb == "exec":
+        from pyinit_ctl.exec_fast import main as exec_main
+
+        return exec_main(words)
+    if verb == "dial":
+        from pyinit_ctl.dial import main as dial_main
+
+        return dial_main(words)
+    import gc
+
+    from pyinit_ctl import lean
+
+    # What is loaded stays: a tenth of the time would go to looking for what could go. These
+    # verbs are short, or wait; `run` has it on again before there is a PID 1.
+    gc.disable()
+    lean.load()
+    module = __import__(f"pyinit_ctl.verbs.{verb}", fromlist=("VERB",))
+    status: int = module.VERB.main(words)
+    return status
+
+
+def leave(status: int) -> "NoReturn":
     """End the process without taking the interpreter apart, which takes 2 ms of an exec's 20."""
     # Nothing is buffered: output is written by descriptor, or flushed.
     posix._exit(status)

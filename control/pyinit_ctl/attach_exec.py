@@ -10,7 +10,7 @@ from pyinit.varlink.envelope import Reply
 from pyinit.varlink.scm import close_all
 from pyinit_ctl import registry
 from pyinit_ctl.blocking import BlockingClient
-from pyinit_ctl.exec_fast import (
+from pyinit_ctl.exec_local import (
     await_exit,
     check_event,
     status_of,

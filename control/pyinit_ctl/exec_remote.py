@@ -10,7 +10,7 @@ from pyinit.errors import ConnectionLost, ProtocolError, PyinitError, UsageError
 from pyinit.varlink import lean_json, stream
 from pyinit.varlink.stream import ClientStream
 from pyinit_ctl import remote
-from pyinit_ctl.exec_fast import tell_held
+from pyinit_ctl.exec_local import tell_held
 from pyinit_ctl.exec_options import ExecOptions
 from pyinit_ctl.exec_terminal import die_of, leave_line, terminal_parameters
 from pyinit_ctl.failures import failure

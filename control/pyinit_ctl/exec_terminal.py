@@ -8,7 +8,7 @@ import os
 from pyinit.errors import ProtocolError
 from pyinit.varlink.scm import close_all
 from pyinit_ctl import registry
-from pyinit_ctl.exec_fast import check_event, status_of
+from pyinit_ctl.exec_local import check_event, status_of
 from pyinit_ctl.replies import text
 from pyinit_ctl.stdio import say
 from pyinit_ctl.terminal import (

@@ -24,7 +24,7 @@ PROGRAM = """
 import importlib, os, pkgutil, sys
 import difflib, importlib.resources, importlib.readers, subprocess
 import pyinit.container, pyinit_ctl.verbs, pyinit_ctl.__main__, pyinit_ctl.exec_fast
-import pyinit.init.start, pyinit_ctl.cli
+import pyinit.init.start, pyinit_ctl.cli, pyinit_ctl.exec_local
 for package in (pyinit.container, pyinit_ctl.verbs):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(found.name)

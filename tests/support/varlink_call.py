@@ -32,3 +32,11 @@ def run_output(path: Path, *argv: str) -> str:
     reply = call(path, "Run", command={"argv": argv})
     assert reply["status"] == {"code": 0}, reply
     return str(reply["stdout"])
+
+
+def answers(path: Path) -> bool:
+    """Whether an init serves the socket by now."""
+    try:
+        return bool(call(path, "Describe"))
+    except OSError:
+        return False

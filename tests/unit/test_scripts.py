@@ -17,8 +17,8 @@ VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 MAIN = """
 import sys
 lean = "re" not in sys.modules
-import json
 def main():
+    import json
     told = [sys.argv[1:], __file__, sys.flags.isolated, sys.flags.no_site, lean]
     print(json.dumps(told))
     return 7

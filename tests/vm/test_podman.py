@@ -1,39 +1,24 @@
 """pyinit as the entrypoint of images that podman builds and runs: examples/Containerfile and the
 pod of examples/kubernetes-pod.yaml, by a real engine.
 
-In a kernel of their own, for podman and its runtimes have their hands on cgroups. No registry is
-there, so the image is built from nothing in place of Debian's, and finds this machine's /usr, the
-tree and the interpreter on mounts.
+In a kernel of their own, for podman and its runtimes have their hands on cgroups.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support import opt_pyinit
-from tests.support.inits import (
-    LIMIT_S,
-    TREE,
-    Running,
-    environment,
-    handing_in,
-    listening,
-    until,
-)
-from tests.support.varlink_call import call, run_output
+from tests.support.inits import LIMIT_S, TREE, Running, handing_in, listening, until
+from tests.support.podman import IMAGE, MOUNTED, Podman, with_image
+from tests.support.varlink_call import answers, call, run_output
 
 pytestmark = [pytest.mark.vm, pytest.mark.package("podman", "crun", "catatonit")]
 
 EXAMPLES = TREE / "examples"
-IMAGE = "localhost/app"
-MOUNTED = (Path("/usr"), TREE, Path(sys.prefix), Path(sys.base_prefix))
 VOLUMES = Path("/var/lib/containers/storage/volumes")
 PROGRAM = "/opt/pyinit/bin/pyinit"
 MOUNT = """\
@@ -57,62 +42,9 @@ for _ in range(100):
 """
 
 
-class Podman:
-    """podman without a systemd beside it."""
-
-    WORDS = ("podman", "--cgroup-manager=cgroupfs", "--events-backend=file")
-
-    def __init__(self) -> None:
-        # Collecting garbage takes its time here, where every page fault does.
-        self.environment = environment(GOGC="off")
-
-    def __call__(self, *words: str) -> str:
-        command = [*self.WORDS, *words]
-        done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def run(self, *options: str) -> list[str]:
-        """The words that run the image with what it needs of this machine."""
-        binds = [f"--volume={folder}:{folder}:ro" for folder in MOUNTED]
-        return ["run", "--network=none", "--pull=never", *binds, *options]
-
-
-def root_of_an_image(folder: Path) -> Path:
-    """What is to be in an image besides the mounts."""
-    opt_pyinit.install(folder)
-    for name in ("bin", "sbin", "lib", "lib64"):
-        (folder / name).symlink_to(f"usr/{name}")
-    (folder / "etc").mkdir()
-    (folder / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
-    """podman, and the image made by examples/Containerfile; its RUN, which fetches pyinit, is a
-    COPY."""
-    context = root_of_an_image(tmp_path_factory.mktemp("image"))
-    text = (EXAMPLES / "Containerfile").read_text()
-    text, changed = re.subn(r"^RUN (?:.*\\\n)*.*$", "COPY . /", text, flags=re.MULTILINE)
-    assert changed == 1
-    (context / "Containerfile").write_text(text)
-    # Where podman keeps all it has; the machine's own is read-only, and this kernel ends with
-    # this file's tests.
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var"], check=True)
-    for name in ("cache", "lib", "tmp"):
-        Path("/var", name).mkdir()
-    found = Podman()
-    alone = ["--network=none", "--layers=false", "--from=scratch"]
-    found("build", *alone, "--tag", IMAGE, str(context))
-    return found
-
-
-def answers(path: Path) -> bool:
-    try:
-        return bool(call(path, "Describe"))
-    except OSError:
-        return False
+    return with_image(tmp_path_factory.mktemp("image"))
 
 
 def test_the_containerfile(podman: Podman, tmp_path: Path) -> None:

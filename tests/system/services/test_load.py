@@ -64,11 +64,12 @@ def test_a_restart_storm(stage: Stage) -> None:
         """
         for number in range(40)
     )
-    with stage.run(toml) as container, asked_meanwhile(container) as answers:
-        container.until(
-            lambda: all(container.service(f"s{number}").restarts >= 5 for number in range(40))
-        )
-        assert answers
+    with stage.run(toml) as container:
+        with asked_meanwhile(container) as answers:
+            container.until(
+                lambda: all(container.service(f"s{number}").restarts >= 5 for number in range(40))
+            )
+            assert answers
         stage.host.ok("stop", container.name)
 
 
@@ -109,12 +110,13 @@ def test_a_torrent_without_newlines(stage: Stage) -> None:
     [services.beside]
     command = "sh -c 'while sleep 0.2; do echo alive; done'"
     """
-    with stage.run(toml) as container, asked_meanwhile(container) as answers:
-        folder = container.host.run_dir / container.name / "logs"
-        container.until((folder / "torrent.log.1").exists)
-        container.until(lambda: container.log("beside").count("alive") >= 3)
-        sizes = [path.stat().st_size for path in folder.glob("torrent.log*")]
-        assert sum(sizes) <= 2 << 20
-        assert len(sizes) <= 2
-        assert answers
+    with stage.run(toml) as container:
+        with asked_meanwhile(container) as answers:
+            folder = container.host.run_dir / container.name / "logs"
+            container.until((folder / "torrent.log.1").exists)
+            container.until(lambda: container.log("beside").count("alive") >= 3)
+            sizes = [path.stat().st_size for path in folder.glob("torrent.log*")]
+            assert sum(sizes) <= 2 << 20
+            assert len(sizes) <= 2
+            assert answers
         stage.host.ok("stop", "--timeout", "1", container.name)
