@@ -118,7 +118,7 @@ def main(words: Sequence[str]) -> int:
             say(line)
         return error.status
     except click.ClickException as error:
-        say(f"{error.format_message()}; see --help")
+        say(f"{error.format_message().rstrip('.')}; see --help")
         return FAILED
     except (KeyboardInterrupt, click.Abort):
         return 130

@@ -6,7 +6,7 @@ from pathlib import Path
 
 NAME = "user-mode-linux"
 PACKAGES = ("user-mode-linux", "busybox-static", "kmod", "iproute2")
-LIMIT_S = 300
+LIMIT_S = 900
 
 
 def command(guest: Path, results: Path, environment: dict[str, str]) -> list[str]:

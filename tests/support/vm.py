@@ -2,34 +2,33 @@
 
 The kernel is user-mode-linux, or Debian's under ``PYINIT_TEST_KERNEL=debian`` (make test-vm).
 
-All selected tests of one file that carry the marker ``vm`` run in one boot. pytest runs inside
-on the host's files, read-only; its reports come back through one folder and are shown by the
-pytest outside as if the tests had run here.
+All selected tests of one file that carry the marker ``vm`` run in one boot (`vm_boot`), one file
+after the other, while pytest runs the tests of this machine. pytest runs inside on the host's
+files, read-only; its reports come back through one folder and are shown by the pytest outside,
+when it comes to them, as if the tests had run here.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import probe, roots, uml, vng
+from tests.support import probe
+from tests.support.vm_boot import CONSOLE, KERNEL, OVER, REPORTS, TREE, Plan, write_plans
 
-TREE = Path(__file__).resolve().parents[2]
-KERNEL = vng if os.environ.get("PYINIT_TEST_KERNEL") == vng.NAME else uml
 IN_VM = os.environ.get("PYINIT_IN_VM") == "1"
-# A guest has its own of these.
-HIDDEN = ("/tmp/", "/run/", "/var/", "/dev/shm/")
-REPORTS = "reports.jsonl"
-CONSOLE = "console"
+# How often is looked whether a file's tests are over, in seconds.
+LOOK_S = 0.2
+# Until a runner that was asked to end has ended its kernel, in seconds.
+END_S = 30
 
 Reports = dict[str, list[dict[str, Any]]]
 
@@ -39,59 +38,10 @@ def require() -> None:
     probe.require_package(*KERNEL.PACKAGES)
 
 
-def environment(results: Path, built: dict[str, Path]) -> dict[str, str]:
-    """What the guest's script and the tests in it are told."""
-    needed = [str(TREE), sys.prefix, sys.base_prefix, *map(str, built.values())]
-    keep = dict.fromkeys(folder for folder in needed if folder.startswith(HIDDEN))
-    return {
-        "VM_KERNEL": KERNEL.NAME,
-        "VM_TREE": str(TREE),
-        "VM_KEEP": " ".join(keep),
-        "VM_RESULTS": str(results),
-        "VM_PYTHON": sys.executable,
-        "PYINIT_MUST_RUN": str(int(probe.MUST_RUN)),
-        **{roots.given(name): str(path) for name, path in built.items()},
-    }
-
-
-def boot(arguments: list[str], results: Path, built: dict[str, Path]) -> None:
-    """Boots, runs pytest with ``arguments`` and waits for the end, within the kernel's limit.
-
-    ``built`` are root file systems that tests find by name. The kernel's and pytest's output is
-    then in ``results/console``.
-    """
-    (results / "arguments").write_text("\n".join(arguments) + "\n")
-    guest = TREE / "tests" / "support" / "guest.sh"
-    with open(results / CONSOLE, "wb") as console:
-        kernel = subprocess.Popen(
-            KERNEL.command(guest, results, environment(results, built)),
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            start_new_session=True,
-        )
-        try:
-            kernel.wait(KERNEL.LIMIT_S)
-        except subprocess.TimeoutExpired:
-            console.write(b"\nended: it took more than %d s\n" % KERNEL.LIMIT_S)
-        finally:
-            # The guest's processes are processes here, in the session made for them.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(kernel.pid, signal.SIGKILL)
-            kernel.wait()
-
-
-def run(items: list[pytest.Item]) -> tuple[Reports, str]:
-    """Runs ``items`` in one boot: the reports of each by its id, and the console's last lines."""
+def plan_of(items: list[pytest.Item]) -> Plan:
     markers = [marker for item in items for marker in item.iter_markers("vm")]
     names = {name for marker in markers for name in marker.kwargs.get("roots", ())}
-    built = {name: roots.BUILDERS[name]() for name in sorted(names)}
-    with tempfile.TemporaryDirectory(prefix="pyinit-vm-") as folder:
-        results = Path(folder)
-        report_file = f"--vm-reports={results / REPORTS}"
-        boot([report_file, *(item.nodeid for item in items)], results, built)
-        console = (results / CONSOLE).read_text(errors="replace")
-        return read_reports(results / REPORTS), "\n".join(console.splitlines()[-40:])
+    return Plan([item.nodeid for item in items], sorted(names))
 
 
 def read_reports(path: Path) -> Reports:
@@ -106,20 +56,73 @@ def read_reports(path: Path) -> Reports:
     return found
 
 
+class Runner:
+    """The process that boots the kernel for each of the files, and what comes of them."""
+
+    def __init__(self, files: dict[Path, list[pytest.Item]]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="pyinit-vm-")
+        self._results = {
+            path: Path(self._folder.name, str(number)) for number, path in enumerate(files)
+        }
+        self._said = Path(self._folder.name, "said")
+        self._read: dict[Path, tuple[Reports, str]] = {}
+        write_plans(Path(self._folder.name), [plan_of(items) for items in files.values()])
+        with self._said.open("wb") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.vm_boot", self._folder.name],
+                cwd=TREE,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+
+    def wait(self, path: Path) -> tuple[Reports, str]:
+        """When the tests of a file are over: the reports of each by its id, and last words."""
+        if path not in self._read:
+            results = self._results[path]
+            while not (results / OVER).exists() and self._process.poll() is None:
+                time.sleep(LOOK_S)
+            words = [
+                line
+                for file in (results / CONSOLE, self._said)
+                if file.exists()
+                for line in file.read_text(errors="replace").splitlines()[-40:]
+            ]
+            self._read[path] = read_reports(results / REPORTS), "\n".join(words)
+        return self._read[path]
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait(END_S)
+        self._folder.cleanup()
+
+
 class Outside:
     """The pytest plugin of the host: shows the reports from the guest in place of a run here."""
 
     def __init__(self) -> None:
-        self.done: dict[Path, tuple[Reports, str]] = {}
+        self.runner: Runner | None = None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if session.config.option.collectonly or not all(map(probe.installed, KERNEL.PACKAGES)):
+            return  # the usual way skips them, with the reason
+        files: dict[Path, list[pytest.Item]] = {}
+        for item in session.items:
+            if item.get_closest_marker("vm"):
+                files.setdefault(item.path, []).append(item)
+        if files:
+            self.runner = Runner(files)
+
+    def pytest_sessionfinish(self) -> None:
+        if self.runner is not None:
+            self.runner.end()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        if not item.get_closest_marker("vm") or not all(map(probe.installed, KERNEL.PACKAGES)):
-            return None  # the usual way skips it, with the reason
-        if item.path not in self.done:
-            here = [i for i in item.session.items if i.path == item.path]
-            self.done[item.path] = run([i for i in here if i.get_closest_marker("vm")])
-        reports, console = self.done[item.path]
+        if self.runner is None or not item.get_closest_marker("vm"):
+            return None
+        reports, console = self.runner.wait(item.path)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in self.reports_of(item, reports.get(item.nodeid, []), console):
             item.ihook.pytest_runtest_logreport(report=report)
