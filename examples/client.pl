@@ -106,6 +106,11 @@ sub put {
     while (length $data) {
         my $size = syswrite $handle, $data;
         next if !defined $size && $!{EINTR};
+        if (!defined $size && $!{EAGAIN}) {    # ssh has made the stderr that it shares with us so
+            vec(my $full = '', fileno $handle, 1) = 1;
+            select undef, $full, undef, 0.2;
+            next;
+        }
         last if !defined $size;    # nobody takes it: the last words are still to be read
         substr($data, 0, $size) = '';
     }

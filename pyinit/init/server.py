@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -149,6 +150,18 @@ class RawStream:
     async def send_all(self, data: bytes) -> None:
         """Write everything. Raises OSError when the other side is gone."""
         await send_all(self._socket, data)
+
+    async def linger(self) -> None:
+        """Nothing more is sent: return once the other side has closed the socket, too.
+
+        What it sends until then is dropped. It may be writing what it can't know to be of no
+        use any more, and to somebody like socat a broken pipe is the end: before it has passed
+        on what came last.
+        """
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            while await self.receive_some():
+                await trio.lowlevel.checkpoint()  # others have their turn, however much comes
 
 
 class Connection:

@@ -69,7 +69,9 @@ class StreamMethods:
             with ending_with_connection(self._container, session.exec):
                 pid = await session.exec.child.started()
                 await request.reply(ExecStreamReply(session.exec.id, pid))
-                await self._converse(session, await request.raw_stream())
+                raw = await request.raw_stream()
+                await self._converse(session, raw)
+        await raw.linger()
 
     async def _converse(self, session: Session, raw: RawStream) -> None:
         """The frames, to the end of the exec, or of the stream: with that the exec ends, too."""

@@ -55,12 +55,14 @@ def ended(host: Host, name: str, identity: str) -> Any:
 def test_job_control(person: Window, name: str) -> None:
     before = person.attributes()
     enter(person, name)
-    person.type("sleep 600")
-    person.see("inside$ sleep 600")
+    # Says that it has the terminal: a key that comes earlier is the shell's.
+    job = "sh -c 'echo here; exec sleep 600'"
+    person.type(job)
+    person.see("here")
     person.press("C-z")
-    person.see("[1]+  Stopped                 sleep 600")
+    person.see(f"[1]+  Stopped                 {job}")
     person.type("bg; jobs; fg")
-    person.see("[1]+  Running                 sleep 600 &")
+    person.see(f"[1]+  Running                 {job} &")
     person.press("C-c")
     person.see("^C")
     person.type("echo status-$?; exit 9")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import shlex
 import signal
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +69,27 @@ def test_streams_and_statuses(perl: Perl) -> None:
     assert perl.run("sh", "-c", "kill -KILL $$")[0] == 137
     status, _, err = perl.run("no-such-command")
     assert (status, b"CommandNotFound" in err) == (127, True)
+
+
+@pytest.mark.parametrize("perl", ["socat"], indirect=True)
+def test_a_full_output_that_does_not_block(perl: Perl) -> None:
+    """As ssh leaves the stderr that it shares with the client."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with open(reading, "rb") as output:
+        command = ("sh", "-c", "head -c 1000000 /dev/zero >&2; exit 3")
+        client = perl.start(*command, stdin=subprocess.DEVNULL, stderr=writing)
+        os.close(writing)
+        # A pipe's size, by pipe(7).
+        until(lambda: unread(reading) == 1 << 16)
+        assert output.read() == bytes(1_000_000)
+    assert client.wait(PATIENCE_S) == 3
+
+
+def unread(descriptor: int) -> int:
+    size = bytearray(4)
+    fcntl.ioctl(descriptor, termios.FIONREAD, size)
+    return int.from_bytes(size, sys.byteorder)
 
 
 @pytest.mark.parametrize("perl", ["socat"], indirect=True)

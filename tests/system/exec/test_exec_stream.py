@@ -72,6 +72,26 @@ def test_output_and_status(caller: Caller) -> None:
     assert one.output == {stream.STDOUT: b"a\0\xff", stream.STDERR: b"err\n"}
 
 
+def test_who_writes_after_the_end_meets_no_broken_pipe(caller: Caller) -> None:
+    """socat ends at one, and does not pass on what it has not read yet."""
+    one = Conversation(caller, "true", stdin=True)
+    # The last frame is there, and the end behind it, when more is sent.
+    assert one.finish() == (stream.EXIT, {"status": {"code": 0}})
+    assert one.socket.recv(1) == b""
+    for _ in range(3):
+        one.send(one.stream.stdin(b"more"))
+    one.send(b"not even a frame")
+
+
+def test_the_end_is_read_behind_what_was_written_too_late(init: Init, caller: Caller) -> None:
+    one = Conversation(caller, "sh", "-c", "exit 3", stdin=True)
+    with init.caller() as other:
+        until(lambda: other.call("Describe")["container"]["execs"] == 0)
+    one.send(one.stream.stdin(b"x" * 1000))
+    one.send(one.stream.stdin(b""))
+    assert one.finish() == (stream.EXIT, {"status": {"code": 3}})
+
+
 WRITER = """
 import contextlib, fcntl, os, sys
 left = 0
