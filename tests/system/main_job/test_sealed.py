@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pyinit.init.main
+from pyinit.container import clearing
 from pyinit.container.launch import launch
 from pyinit.errors import PyinitError
 from pyinit.init.config import InitConfig
@@ -47,6 +48,7 @@ EVERY_CALL = [
 ]
 
 
+@pytest.mark.usefixtures("leaves_nothing")
 def test_no_module_is_loaded_after_the_pivot(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -70,6 +72,7 @@ def test_no_module_is_loaded_after_the_pivot(
     os.waitid(os.P_PIDFD, container.pidfd, os.WEXITED)
     log = (container.folder / "logs" / "init.log").read_text()
     container.close()
+    clearing.remove(container.folder)
     assert "grown: []" in log.splitlines(), log
     assert "could not" not in log
     assert "failed" not in log
