@@ -25,6 +25,9 @@ import pytest
 import pyinit
 from pyinit.container import clearing
 from pyinit.container.launch import Container, launch
+from pyinit.linux.mount import MS_PRIVATE, MS_REC, mount, pivot_root, umount_detach
+from pyinit.linux.namespaces import FLAGS, unshare
+from pyinit.linux.thread import in_thread
 from pyinit.spec.container import ContainerSpec, Root
 from tests.bench import nspawn
 from tests.bench.measure import in_turns, table
@@ -92,12 +95,51 @@ def runc(bundle: Path) -> Callable[[], object]:
     )
 
 
+def bare_fork(folder: Path) -> Callable[[], object]:
+    """The least that a container takes which is forked from here: namespaces, a root, true.
+
+    No init, no cgroup, no filter, no socket: what no launch from this process can be ahead of.
+    """
+    for name in ("upper", "work", "merged"):
+        (folder / name).mkdir(parents=True)
+    merged = str(folder / "merged")
+    layers = f"lowerdir={roots.busybox_root()},upperdir={folder}/upper,workdir={folder}/work"
+    kinds = sum(FLAGS[name] for name in ("pid", "net", "ipc", "mnt", "uts", "cgroup"))
+
+    def child() -> None:
+        try:
+            mount("", "/", "", MS_PRIVATE | MS_REC)
+            mount("overlay", merged, "overlay", 0, layers)
+            mount("proc", f"{merged}/proc", "proc", 0)
+            mount("tmpfs", f"{merged}/dev", "tmpfs", 0)
+            os.chdir(merged)
+            pivot_root(".", ".")
+            umount_detach(".")
+            command = os.posix_spawn("/bin/true", ["/bin/true"], {})
+            os._exit(os.waitpid(command, 0)[1])
+        finally:
+            os._exit(1)
+
+    def in_namespaces() -> int:
+        unshare(kinds)
+        pid = os.fork()
+        if pid == 0:
+            child()
+        return pid
+
+    def run() -> None:
+        assert os.waitpid(in_thread(in_namespaces), 0)[1] == 0
+
+    return run
+
+
 def test_run_true_gone(
     host: Host, warm: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = str(roots.busybox_root())
     candidates: dict[str, Callable[[], object]] = {
         "pyinit, library loaded": lambda: gone(launch(spec("/bin/true"))),
+        "a bare fork, library loaded": bare_fork(tmp_path / "bare"),
         "pyinit-ctl run --rm": lambda: host.ok("run", "--rm", "--layer", root, "--", "/bin/true"),
     }
     if shutil.which("bwrap"):
