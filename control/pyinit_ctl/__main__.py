@@ -12,32 +12,40 @@ if TYPE_CHECKING:
 
 # Verbs with a table of options of their own, for which no click is loaded: `pyinit_ctl.verb`.
 TABLED = frozenset({"run", "ls", "ps", "stop", "kill", "wait", "update", "rm", "gc"})
-QUICK = TABLED | {"exec", "dial"}
+# Those that load so little that what the others load would hold them up.
+SMALL = frozenset({"exec", "dial"})
 
 
 def main() -> int:
     """Run the verb of `sys.argv`. Returns the exit status."""
     words = sys.argv[1:]
-    if words and words[0] in QUICK:
-        code_cache = CodeCache(words[0])
-        code_cache.install()
-        status = _quick(words[0], words[1:])
-        code_cache.keep()
+    verb = words[0] if words else ""
+    code_cache = CodeCache("small" if verb in SMALL else "whole")
+    code_cache.install()
+    status = _run(verb, words)
+    code_cache.keep()
+    if verb in SMALL | TABLED:
         leave(status)
+    return status
+
+
+def _run(verb: str, words: list[str]) -> int:
+    if verb == "exec":
+        from pyinit_ctl.exec_fast import main as exec_main
+
+        return exec_main(words[1:])
+    if verb == "dial":
+        from pyinit_ctl.dial import main as dial_main
+
+        return dial_main(words[1:])
+    if verb in TABLED:
+        return _run_tabled(verb, words[1:])
     from pyinit_ctl.cli import main as cli_main
 
     return cli_main(words)
 
 
-def _quick(verb: str, words: list[str]) -> int:
-    if verb == "exec":
-        from pyinit_ctl.exec_fast import main as exec_main
-
-        return exec_main(words)
-    if verb == "dial":
-        from pyinit_ctl.dial import main as dial_main
-
-        return dial_main(words)
+def _run_tabled(verb: str, words: list[str]) -> int:
     import gc
 
     from pyinit_ctl import lean

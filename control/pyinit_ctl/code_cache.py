@@ -1,8 +1,8 @@
-"""The code of a verb's modules in one file, beside the compiled files of Python's own.
+"""The code of many modules in one file, beside the compiled files of Python's own.
 
 An import looks through the folders of sys.path, opens a file and reads it; for modules as small
-as these that takes longer than to run them. So what a verb loads is kept together, and read at
-once the next time. As with Python's own compiled files nobody has to keep it up to date: a
+as these that takes longer than to run them. So what is loaded is kept together, and found in
+one place the next time. As with Python's own compiled files nobody has to keep it up to date: a
 module whose file has another size or time than it had is imported the usual way, and whatever
 was imported that way is kept for the next time. Where the folder can't be written nothing is
 kept.
@@ -35,10 +35,10 @@ PREFIX = 8
 """Bytes that say how long the table of entries behind them is."""
 
 AT_ONCE = 1 << 16
-"""Bytes that are read first; the table of `run` is half of that."""
+"""Bytes that are read first: most tables, and the table of `exec` with its codes."""
 
 MOST = 8 << 20
-"""Bytes of a file that is written; all that `run` can load is a third of that."""
+"""Bytes of a file that is written; all that the verbs can load is half of that."""
 
 
 class CodeCache:

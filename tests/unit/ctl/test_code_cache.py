@@ -78,7 +78,7 @@ def by_file(found: dict[str, str]) -> set[str]:
 def test_the_second_time_nothing_is_looked_for(sources: Path) -> None:
     first = loaders(sources)
     assert "_Kept" not in first.values()
-    assert [file.name for file in kept(sources)] == [f"exec.{sys.implementation.cache_tag}.codes"]
+    assert [file.name for file in kept(sources)] == [f"small.{sys.implementation.cache_tag}.codes"]
     mark = kept(sources)[0].stat()
 
     second = loaders(sources)
@@ -149,7 +149,7 @@ def test_where_nothing_can_be_written_nothing_is_said(sources: Path) -> None:
     folder.touch()
     assert "_Kept" not in loaders(sources).values()
     folder.unlink()
-    (folder / f"exec.{sys.implementation.cache_tag}.codes").mkdir(parents=True)
+    (folder / f"small.{sys.implementation.cache_tag}.codes").mkdir(parents=True)
     assert "_Kept" not in loaders(sources).values()
     assert [file.is_dir() for file in kept(sources)] == [True]
 
@@ -181,7 +181,7 @@ INSPECT = """
 import sys
 sys.path += sys.argv.pop(1).split(":")
 from pyinit_ctl.code_cache import CodeCache
-CodeCache("exec").install()
+CodeCache("small").install()
 from pyinit_ctl import flags
 assert type(flags.__spec__.loader).__name__ == "_Kept"
 import inspect, importlib
@@ -201,7 +201,7 @@ FORKED = """
 import sys
 sys.path += sys.argv.pop(1).split(":")
 from pyinit_ctl.code_cache import CodeCache
-CodeCache("exec").install()
+CodeCache("small").install()
 import os
 child = os.fork()
 from pyinit_ctl import flags
