@@ -31,7 +31,15 @@ ROUNDS = int(os.environ.get("PYINIT_BENCH_ROUNDS", "20"))
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("root")
+    roots.copy(roots.busybox_root(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def podman(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Podman:
+    """Made after the root, which lies where podman gets a fresh /var."""
     return with_image(tmp_path_factory.mktemp("image"))
 
 
@@ -52,12 +60,11 @@ def test_podman_exec(podman: Podman, tmp_path: Path) -> None:
     podman("stop", "app")
 
 
-def test_podman_run(podman: Podman) -> None:
+def test_podman_run(podman: Podman, root: Path) -> None:
     """On one root, each with an overlay of its own."""
-    root = str(roots.busybox_root())
     theirs = ("run", "--rm", "--network=none", "--rootfs", f"{root}:O", "/bin/true")
     ways = {
-        "pyinit-ctl run": ctl("run", "--rm", "--layer", root, "--", "/bin/true"),
+        "pyinit-ctl run": ctl("run", "--rm", "--layer", str(root), "--", "/bin/true"),
         "podman run": lambda: podman(*theirs),
     }
     print(table(in_turns(ways, ROUNDS), "pyinit-ctl run"))
