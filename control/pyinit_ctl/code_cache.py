@@ -188,13 +188,17 @@ def _write(path: str, codes: "Codes") -> None:
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
     fd = posix.open(half_made, flags, 0o644)
     try:
-        try:
-            if posix.write(fd, data) != len(data):
-                return
-        finally:
-            posix.close(fd)
+        _write_whole(fd, data)
         posix.replace(half_made, path)
-        half_made = ""
+    except (OSError, KeyboardInterrupt):
+        posix.unlink(half_made)
+        raise
+
+
+def _write_whole(fd: int, data: bytes) -> None:
+    """Write the file, or raise OSError, and close it."""
+    try:
+        if posix.write(fd, data) != len(data):
+            raise OSError("no room for the whole file")
     finally:
-        if half_made:
-            posix.unlink(half_made)
+        posix.close(fd)

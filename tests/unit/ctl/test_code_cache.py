@@ -154,6 +154,21 @@ def test_where_nothing_can_be_written_nothing_is_said(sources: Path) -> None:
     assert [file.is_dir() for file in kept(sources)] == [True]
 
 
+LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+"""
+
+
+def test_nothing_half_made_stays(sources: Path) -> None:
+    """Where the whole file can't be written, as on a full disk."""
+    done = python(LIMITED + ENTRY, "0", folders(sources), "exec", f"{sources}/none", "true")
+    assert MARK in done.stdout, done.stderr
+    assert not kept(sources)
+    loaders(sources)
+    assert "_Kept" in loaders(sources).values()
+
+
 def test_many_at_once_leave_one_whole_file(sources: Path) -> None:
     folders = f"{sources}:{sources / 'control'}"
     words = [
