@@ -74,7 +74,7 @@ class CodeCache:
         return spec
 
     def keep(self) -> None:
-        """Write down what had to be imported the usual way, if anything."""
+        """Write down what had to be imported the usual way, if anything. Raises nothing."""
         if sys.dont_write_bytecode:
             return
         try:
@@ -86,8 +86,10 @@ class CodeCache:
                     if (code := self._code(entry)) is not None
                 }
                 _write(self._path, {**kept, **found})
-        except (OSError, KeyboardInterrupt):
-            pass  # what was asked for has been done
+        except (Exception, KeyboardInterrupt):
+            # What was asked for has been done, and its status stands: whatever is wrong with
+            # the files by now, such as a source that was changed to what is no Python.
+            return
 
     def _code(self, entry: "Entry") -> bytes | None:
         """What is kept of the code, none of extension modules; None if it can't be read."""

@@ -162,11 +162,40 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 def test_nothing_half_made_stays(sources: Path) -> None:
     """Where the whole file can't be written, as on a full disk."""
+    loaders(sources)
+    kept(sources)[0].unlink()
     done = python(LIMITED + ENTRY, "0", folders(sources), "exec", f"{sources}/none", "true")
     assert MARK in done.stdout, done.stderr
     assert not kept(sources)
     loaders(sources)
     assert "_Kept" in loaders(sources).values()
+
+
+SPOILED = """
+import sys
+def spoil():
+    from pathlib import Path
+    from pyinit_ctl import flags
+    Path(flags.__file__).write_text("this is no Python")
+"""
+
+
+def test_the_status_stands_whatever_the_files_are_by_then(sources: Path) -> None:
+    program = SPOILED + ENTRY.replace("entry.main()", SPOIL_BEFORE_KEEP)
+    done = python(program, "0", folders(sources), "exec", f"{sources}/none", "true")
+    assert MARK in done.stdout, done.stderr
+    assert done.returncode == 125
+
+
+SPOIL_BEFORE_KEEP = """
+from pyinit_ctl.code_cache import CodeCache
+keep = CodeCache.keep
+def keep_too_late(self):
+    spoil()
+    keep(self)
+CodeCache.keep = keep_too_late
+entry.main()
+"""
 
 
 def test_many_at_once_leave_one_whole_file(sources: Path) -> None:
