@@ -179,7 +179,13 @@ class Conversation:
             self._exchange()
 
     def _read_input(self) -> None:
-        data = self._keyboard.read(min(self._stream.credit, CHUNK))
+        try:
+            data = self._keyboard.read(min(self._stream.credit, CHUNK))
+        except Detached as detached:
+            if detached.typed:
+                self._outgoing += self._stream.stdin(detached.typed)
+            self._send()
+            raise
         if data is None:
             self._reads = False
             self._outgoing += self._stream.stdin(b"")
@@ -198,6 +204,11 @@ class Conversation:
             self._incoming[descriptor] = rest
 
     def _exchange(self) -> None:
+        self._send()
+        if not self._frames:
+            self._receive()
+
+    def _send(self) -> None:
         try:
             if self._outgoing:
                 # A copy: a handler may run, and add to it, while it is being sent.
@@ -208,8 +219,6 @@ class Conversation:
             # Nobody takes it. What was sent to us before that is to be read: maybe the end.
             self._outgoing.clear()
             self._reads = False
-        if not self._frames:
-            self._receive()
 
     def _receive(self) -> None:
         try:

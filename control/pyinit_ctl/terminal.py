@@ -29,7 +29,11 @@ _WRITE = 4096
 
 
 class Detached(Exception):
-    """The user pressed the keys that detach."""
+    """The user pressed the keys that detach; `typed` is what came before them in one read."""
+
+    def __init__(self, typed: bytes) -> None:
+        super().__init__(typed)
+        self.typed = typed
 
 
 class Signalled(BaseException):
@@ -209,7 +213,7 @@ class Keyboard:
         if data:
             passed, detach = self._detach.filter(data)
             if detach:
-                raise Detached
+                raise Detached(passed)
             return passed
         if self._is_terminal and _signal.getsignal(_signal.SIGHUP) != _signal.SIG_IGN:
             raise Signalled(_signal.SIGHUP)
@@ -285,7 +289,12 @@ class Joined:
             self._read_output()
 
     def _read_input(self) -> None:
-        typed = self._keyboard.read(CHUNK)
+        try:
+            typed = self._keyboard.read(CHUNK)
+        except Detached as detached:
+            self._to_master = detached.typed
+            self._write_input()  # but for what a command that reads nothing has no room for
+            raise
         if typed is None:
             self._reads = False
             typed = b"\x04"

@@ -193,11 +193,12 @@ def test_keys_that_end_a_command(far: Far) -> None:
 
 
 def test_detaching_from_afar(far: Far) -> None:
+    """What is typed at once with the keys, and before them, is not lost."""
     master, slave = pty.openpty()
     client = far.start(
         "sh",
         "-c",
-        "echo ready; read x; exit 9",
+        'echo ready; read x; test "$x" = typed && exit 9',
         options=("-i", "-t"),
         stdin=slave,
         stdout=slave,
@@ -205,7 +206,7 @@ def test_detaching_from_afar(far: Far) -> None:
         start_new_session=True,
     )
     read_until(master, b"ready\r\n")
-    os.write(master, b"\x10\x11")
+    os.write(master, b"typed\x10\x11")
     assert client.wait(PATIENCE_S) == 0
     (found,) = far.target.running()
     again = far.target.attach(found["id"], stdin=PIPE, stdout=PIPE)

@@ -16,6 +16,7 @@ import pytest
 from pyinit.varlink.envelope import Call
 from pyinit_ctl.terminal import DetachKeys, raw, size_of
 from tests.support.ctl import ctl, start
+from tests.support.targets import until
 from tests.support.toy_server import Conversation, ToyServer
 
 LIMIT = 30.0
@@ -133,6 +134,15 @@ def test_detaching(person: Person, running: subprocess.Popen[bytes], server: Toy
     assert running.wait(LIMIT) == 0
     assert person.is_as_before()
     assert not server.execs["e1"].ended.is_set()
+
+
+def test_what_is_typed_at_once_with_the_keys_is_not_lost(
+    person: Person, running: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    person.type(f"touch {done}\r".encode() + b"\x10\x11")
+    assert running.wait(LIMIT) == 0
+    until(done.exists)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
