@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 PREFIX = 8
 """Bytes that say how long the table of entries behind them is."""
 
-AT_ONCE = 1 << 16
-"""Bytes that are read first: most tables, and the table of `exec` with its codes."""
+AT_ONCE = 1 << 13
+"""Bytes that are read first: all of the table of `exec`, and little of the codes behind it."""
 
 MOST = 8 << 20
 """Bytes of a file that is written; all that the verbs can load is half of that."""

@@ -130,12 +130,9 @@ class Init:
         return sum(map(int, text.rpartition(")")[2].split()[11:13]))
 
     def resident(self) -> int:
-        """Bytes of memory that PID 1 uses now: its own, and what it shares.
-
-        What it alone uses would grow by each page that the process it was forked from changes.
-        """
+        """Bytes of memory that PID 1 alone uses now."""
         lines = Path(f"/proc/{self.container.pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Rss:"))
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
 
     def log(self) -> str:
         return (self.container.folder / "logs" / "init.log").read_text()
